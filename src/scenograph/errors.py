@@ -1,0 +1,69 @@
+"""The exceptions a user can meet, all of them under one root.
+
+Every message says what came, what was expected and what to do about it, on one line: the command line prints it as it is
+and exits with status 2. A mistake of ours is not in this tree; it is an assertion or whatever Python raises.
+
+    ScenographError
+    ├── LayoutError       a box, an instance, a layout or a layout file is not valid
+    ├── PhraseError       a phrase is not in the prompt, or lies beyond the text encoder's window
+    ├── CheckpointError   a model is missing, unreachable, damaged or of an unknown family
+    ├── GuidanceError     a guidance cannot be composed or does not fit the model it should steer
+    ├── ImageError        a picture cannot be read, has the wrong size, or carries no recipe
+    ├── DependencyError   an optional library is needed and not installed
+    ├── ResultError       a results file or a score is malformed, or two of them cannot be compared
+    ├── WorldError        a word, a scene or a split the small world does not know
+    └── TrainingError     a training recipe, data set or checkpoint cannot be used, or the loss became non-finite
+"""
+
+__all__ = [
+    "CheckpointError",
+    "DependencyError",
+    "GuidanceError",
+    "ImageError",
+    "LayoutError",
+    "PhraseError",
+    "ResultError",
+    "ScenographError",
+    "TrainingError",
+    "WorldError",
+]
+
+
+class ScenographError(Exception):
+    """The root: catch it to catch every mistake that scenograph explains."""
+
+
+class LayoutError(ScenographError, ValueError):
+    """A box, an instance, a layout or a layout file is not valid."""
+
+
+class PhraseError(ScenographError, ValueError):
+    """A phrase is not in the prompt, or lies beyond the text encoder's window."""
+
+
+class CheckpointError(ScenographError):
+    """A model is missing, unreachable, damaged or of an unknown family."""
+
+
+class GuidanceError(ScenographError, ValueError):
+    """A guidance cannot be composed, or does not fit the model it should steer."""
+
+
+class ImageError(ScenographError, ValueError):
+    """A picture cannot be read, has the wrong size, or carries no recipe."""
+
+
+class DependencyError(ScenographError, ImportError):
+    """An optional library is needed and not installed."""
+
+
+class ResultError(ScenographError, ValueError):
+    """A results file or a score is malformed, or two of them cannot be compared."""
+
+
+class WorldError(ScenographError, ValueError):
+    """A word, a scene or a split the small world does not know."""
+
+
+class TrainingError(ScenographError):
+    """A training recipe, data set or checkpoint cannot be used, or the loss became non-finite."""
