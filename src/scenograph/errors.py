@@ -1,7 +1,7 @@
 """The exceptions a user can meet, all of them under one root.
 
-Every message says what came, what was expected and what to do about it, on one line: the command line prints it as it is
-and exits with status 2. A mistake of ours is not in this tree; it is an assertion or whatever Python raises.
+Every message says what came, what was expected and what to do about it, on one line: the command line prints it as it
+is and exits with status 2. A mistake of ours is not in this tree; it is an assertion or whatever Python raises.
 
     ScenographError
     ├── LayoutError       a box, an instance, a layout or a layout file is not valid
