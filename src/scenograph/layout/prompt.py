@@ -50,7 +50,8 @@ def compose_prompt(caption: str, instances: Sequence[Instance], *, strict: bool,
         )
     found = _assign(named)
     last = max((stop for _, stop in found.values()), default=0)
-    body = caption if len(found) == len(named) else caption[:last] + caption[last:].rstrip(" \t\r\n.")
+    ending = caption[last:] if len(found) == len(named) else caption[last:].rstrip(" \t\r\n.")
+    body = caption[:last] + ending or caption
     appended: dict[str, Span] = {}
     for index, instance in enumerate(instances):
         if index not in found:

@@ -1,0 +1,33 @@
+# Every target works on a fresh machine: it makes .venv by itself, once, and again when the dependencies change.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench weights clean
+
+demo: .venv/ready  ## paint an example with its boxes and score every instance
+	@mkdir -p out
+	$(BIN)/scenograph paint examples/breakfast.json --method winwinlay --seed 0 --out out/demo.png
+
+test: .venv/ready  ## the whole suite except what is marked slow
+	$(BIN)/python -m pytest
+
+lint: .venv/ready  ## style, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready  ## measure guidance at the size of Stable Diffusion 1.5, into results/
+	$(BIN)/scenograph bench speed
+
+weights: .venv/ready  ## train every embedded model again (two days on two cores); continues where it stopped
+	$(BIN)/scenograph train all
+
+clean:  ## forget the environment and what the program wrote while working
+	rm -rf .venv out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "scenograph needs Python 3.11 or newer, found $$($(PYTHON) --version); name one with make PYTHON=python3.11"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
