@@ -22,11 +22,12 @@ _Colour = tuple[int, int, int]
 
 
 def draw_background(name: str, size_wh: tuple[int, int], *, variant: int = 0) -> Image.Image:
-    """An RGB image of `size_wh` pixels; `variant` is any int. Raises WorldError for an unknown name or an empty size."""
+    """An RGB image of `size_wh` pixels; `variant` is any int. Raises WorldError for unknown names and empty sizes."""
     if name not in BACKGROUNDS:
-        raise WorldError(f"unknown background {name!r}; expected one of {', '.join(BACKGROUNDS)}. Use a word of that list.")
+        known = ", ".join(BACKGROUNDS)
+        raise WorldError(f"unknown background {name!r}; expected one of {known}. Use a word of that list.")
     if len(size_wh) != 2 or min(size_wh) < 1:
-        raise WorldError(f"background size {size_wh!r}; expected (width, height) of at least 1 pixel each. Enlarge it.")
+        raise WorldError(f"background size {size_wh!r}; expected (width, height), each at least 1 pixel. Enlarge it.")
     return _cached(name, (size_wh[0], size_wh[1]), variant % _VARIANTS).copy()
 
 
@@ -109,8 +110,8 @@ def _snow(stage: _Stage, random: Random) -> Image.Image:
         x, size = random.uniform(0.02, 0.98), random.uniform(0.09, 0.16)
         for lift in (0, 0.4 * size):
             span = (size - lift) * 0.42
-            stage.polygon((x - span, horizon + 0.02 - lift, x + span, horizon + 0.02 - lift, x, horizon - size * 0.6 - lift),
-                          (152, 174, 176))  # fmt: skip
+            foot, tip = horizon + 0.02 - lift, horizon - size * 0.6 - lift
+            stage.polygon((x - span, foot, x + span, foot, x, tip), (152, 174, 176))
     stage.zone(horizon, 1, (222, 230, 238), (232, 238, 244))
     stage.disc(random.uniform(0.2, 0.8), horizon + 0.02, 0.4, 0.035, (222, 230, 238))
     for _ in range(22):
@@ -140,8 +141,9 @@ def _street(stage: _Stage, random: Random) -> Image.Image:
         stage.polygon((x, top, x + width, top, x + width, kerb, x, kerb), (tone, tone - 4, tone - 6))
         for row in range(int((kerb - top) / 0.09)):
             for column in (0.22, 0.6):
-                wx, wy = x + column * width, top + 0.03 + row * 0.09
-                stage.polygon((wx, wy, wx + 0.18 * width, wy, wx + 0.18 * width, wy + 0.04, wx, wy + 0.04), (212, 218, 220))
+                left, upper = x + column * width, top + 0.03 + row * 0.09
+                right, lower = left + 0.18 * width, upper + 0.04
+                stage.polygon((left, upper, right, upper, right, lower, left, lower), (212, 218, 220))
         x += width + random.uniform(0.0, 0.05)
     stage.zone(kerb, kerb + 0.09, (198, 196, 190), (190, 188, 182))
     stage.zone(kerb + 0.09, 1, (142, 144, 150), (152, 154, 160))

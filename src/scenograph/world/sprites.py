@@ -1,9 +1,9 @@
 """Rasterises the drawings of the small world's nouns: one parametric vector sprite per noun, ours, drawn with Pillow.
 
-A drawing is a list of figures with roles. They are painted as role numbers into one 8-bit canvas at three times the size,
-the outline and the pattern are set on role numbers too, and only then a palette turns numbers into RGBA, which is reduced
-to the asked size with premultiplied alpha. Training draws millions of sprites, so everything that does not depend on the
-size is cached. Where a sprite stands in a scene is decided in `scenes`; backgrounds are in `backgrounds`.
+A drawing is a list of figures with roles. They are painted as role numbers into one 8-bit canvas at three times the
+size, the outline and the pattern are set on role numbers too, and only then a palette turns numbers into RGBA, which is
+reduced to the asked size with premultiplied alpha. Training draws millions of sprites, so everything that does not
+depend on the size is cached. Where a sprite stands in a scene is decided in `scenes`; backgrounds are in `backgrounds`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _check(noun: str, size_wh: tuple[int, int], colour: str, texture: str, shape
             "for other nouns. Leave the shape out or change the noun."
         )
     if len(size_wh) != 2 or min(size_wh) < 1:
-        raise WorldError(f"sprite size {size_wh!r}; expected (width, height) of at least 1 pixel each. Enlarge the box.")
+        raise WorldError(f"sprite size {size_wh!r}; expected (width, height), each at least 1 pixel. Enlarge the box.")
 
 
 @lru_cache(maxsize=4096)
@@ -126,7 +126,7 @@ def _paint(noun: str, shape: str | None, variant: int, size_wh: tuple[int, int])
 
 
 def _outline(roles: NDArray[np.uint8], size_wh: tuple[int, int]) -> None:
-    """Sets the rim of the silhouette, about one pixel of the final size (less on small sprites), to the outline role."""
+    """Sets the rim of the silhouette, about one final pixel wide (less on small sprites), to the outline role."""
     radius = 1 if min(size_wh) < 20 else 2 if min(size_wh) < 40 else 3
     inside = roles > 0
     rows = np.pad(inside, radius)

@@ -12,30 +12,34 @@ from scenograph.world.figures import Part, Role, box, curve, ellipse, mirror, po
 __all__ = ["bird", "cat", "dog", "elephant", "giraffe", "person", "teddy_bear"]
 
 
+def _both(*parts: Part, axis: float = 50) -> list[Part]:
+    """Each part followed by its mirror image."""
+    return [(role, figure) for role, points in parts for figure in (points, mirror(points, axis))]
+
+
 def _eye(x: float, y: float, r: float) -> list[Part]:
     return [(Role.PALE, ellipse(x, y, r)), (Role.INK, ellipse(x + 0.2 * r, y, r * 0.62))]
 
 
 def person(random: Random) -> list[Part]:
     """A standing person from the front; shirt and trousers carry the colour."""
-    waist, spread, hair = random.uniform(58, 62), random.uniform(2, 6), random.uniform(12, 18)
-    arm = stroke(polygon(35, 33, 27 - spread, 48, 23 - spread, 62), 10, 8)
-    hand = ellipse(22 - spread, 66, 4.6)
-    leg = polygon(50, waist, 34, waist, 31, 95, 45, 95, 50, waist + 14)
-    shoe = rounded(26, 94, 46, 101, 3.5)
+    waist, spread, hair = random.uniform(63, 68), random.uniform(0, 4), random.uniform(12, 17)
+    arm = stroke(polygon(36, 41, 32 - spread, 54, 29 - spread, 68), 10, 8.5)
+    hand, shoe = ellipse(28 - spread, 73, 4.8), rounded(31, 104, 48, 111, 3.5)
+    leg = polygon(50, waist, 36, waist, 35, 105, 47.5, 105, 50, waist + 16)
     return [
-        *[(role, part) for p, role in ((hand, Role.SKIN), (arm, Role.BODY)) for part in (p, mirror(p, 50))],
-        (Role.INK, shoe), (Role.INK, mirror(shoe, 50)),
-        (Role.BODY, leg), (Role.BODY, mirror(leg, 50)),
-        (Role.SKIN, box(45, 20, 55, 32)),
-        (Role.BODY, curve(34, 29, 44, 26.5, 56, 26.5, 66, 29, 68, 38, 65, 50, 66, waist + 2, 34, waist + 2, 35, 50, 32, 38)),
-        (Role.INK, box(34, waist - 1, 66, waist + 2.4)),
-        (Role.SKIN, polygon(45, 26, 55, 26, 50, 32)),
-        (Role.HAIR, ellipse(50, 11.5, 12, 12.5)),
-        (Role.SKIN, ellipse(50, 14.5, 10, 11.5)),
-        (Role.HAIR, sector(50, 11, 11.5, hair * 0.62, 180, 360)),
-        (Role.INK, ellipse(46, 14.5, 1.5)), (Role.INK, ellipse(54, 14.5, 1.5)),
-        (Role.TOPPING, sector(50, 19, 4, 3, 0, 180)),
+        *_both((Role.SKIN, hand), (Role.BODY, arm), (Role.INK, shoe), (Role.BODY, leg)),
+        (Role.SKIN, box(45.5, 26, 54.5, 38)),
+        (Role.BODY, curve(36, 36, 44, 33.5, 56, 33.5, 64, 36, 66, 44, 64, 56, 65, waist + 2,
+                          35, waist + 2, 36, 56, 34, 44)),
+        *_both((Role.OUTLINE, stroke(polygon(36.5, 46, 36, 62), 1.6))),
+        (Role.INK, box(35.4, waist - 0.5, 64.6, waist + 3)),
+        (Role.SKIN, polygon(45, 33, 55, 33, 50, 40)),
+        (Role.HAIR, ellipse(50, 14, 13.5, 14)),
+        (Role.SKIN, ellipse(50, 18, 11, 12)),
+        (Role.HAIR, sector(50, 13, 12.5, hair * 0.65, 180, 360)),
+        *_both((Role.INK, ellipse(45.8, 18, 1.8))),
+        (Role.TOPPING, stroke(curve(46.5, 23.5, 50, 25, 53.5, 23.5, closed=False), 1.8)),
     ]  # fmt: skip
 
 
@@ -112,14 +116,17 @@ def giraffe(random: Random) -> list[Part]:
         (Role.SHADE, stroke(curve(8, 72, 2, 82, 4, 94, closed=False), 3.4)), (Role.INK, ellipse(4, 97, 3, 6)),
         (Role.SHADE, box(19, 84, 27, foot - 2)), (Role.SHADE, box(45, 84, 53, foot - 2)),
         (Role.BODY, curve(8, 72, 20, 65, 40, 60, 54, 62, 60, 76, 54, 92, 30, 94, 10, 90)),
-        (Role.BODY, polygon(8, 80, 21, 84, 19, foot, 9, foot)), (Role.BODY, polygon(45, 84, 58, 80, 58, foot, 48, foot)),
+        (Role.BODY, polygon(8, 80, 21, 84, 19, foot, 9, foot)),
+        (Role.BODY, polygon(45, 84, 58, 80, 58, foot, 48, foot)),
         (Role.SHADE, box(9, foot - 5, 19, foot)), (Role.SHADE, box(48, foot - 5, 58, foot)),
         (Role.SHADE, polygon(34, 64, head - 12, 14, head - 6, 14, 44, 66)),
         (Role.BODY, polygon(37, 66, head - 9, 14, head + 6, 18, 59, 78)),
-        (Role.SHADE, stroke(polygon(head - 4, 12, head - 5, 1), 3)), (Role.SHADE, stroke(polygon(head + 3, 12, head + 4, 1), 3)),
+        (Role.SHADE, stroke(polygon(head - 4, 12, head - 5, 1), 3)),
+        (Role.SHADE, stroke(polygon(head + 3, 12, head + 4, 1), 3)),
         (Role.INK, ellipse(head - 5, 1.5, 3)), (Role.INK, ellipse(head + 4, 1.5, 3)),
         (Role.SHADE, curve(head - 6, 12, head - 16, 8, head - 18, 13, head - 9, 17)),
-        (Role.BODY, curve(head - 9, 12, head, 8, head + 12, 12, head + 24, 19, head + 25, 26, head + 12, 28, head - 4, 26)),
+        (Role.BODY, curve(head - 9, 12, head, 8, head + 12, 12, head + 24, 19, head + 25, 26,
+                          head + 12, 28, head - 4, 26)),
         (Role.SHADE, curve(head + 17, 17, head + 25, 19, head + 26, 26, head + 17, 28)),
         (Role.INK, ellipse(head + 21, 21, 1.6)),
         *_eye(head + 4, 15, 3),
@@ -133,12 +140,13 @@ def bird(random: Random) -> list[Part]:
     return [
         (Role.BEAK, stroke(polygon(54, 76, 52, foot), 3.4)), (Role.BEAK, stroke(polygon(66, 76, 68, foot), 3.4)),
         *[(Role.BEAK, toe) for toe in toes],
-        (Role.SHADE, polygon(32, 48, 2, 42, 0, 52, 6, 54, 2, 62, 34, 68)),
+        (Role.BODY, polygon(32, 48, 2, 42, 0, 52, 6, 54, 2, 62, 34, 68)),
         (Role.BEAK, polygon(100, 22, 118, 30, 100, 37)),
         (Role.BODY, curve(24, 54, 44, 42, 64, 34, 70, 16, 86, 8, 102, 18, 104, 34, 98, 56, 86, 76, 64, 84, 40, 78)),
-        (Role.TINT, curve(101, 48, 93, 68, 78, 79, 62, 82, 80, 68, 92, 54)),
-        (Role.SHADE, curve(76, 46 + wing, 50, 44, 30, 54, 10, 68, 34, 72, 58, 70, 76, 60 + wing)),
-        (Role.OUTLINE, stroke(curve(30, 65, 46, 63, 62, 58, closed=False), 2)),
+        (Role.TINT, curve(101, 50, 94, 67, 80, 78, 68, 81, 84, 68, 93, 56)),
+        (Role.OUTLINE, curve(77, 45 + wing, 50, 43, 30, 53, 7, 68, 34, 73, 58, 71, 77, 61 + wing)),
+        (Role.BODY, curve(74, 48 + wing, 50, 46, 32, 55, 14, 67, 34, 70, 57, 68, 74, 59 + wing)),
+        (Role.OUTLINE, stroke(curve(28, 64, 44, 62, 58, 57, closed=False), 2)),
         *_eye(90, 23, 5),
     ]  # fmt: skip
 

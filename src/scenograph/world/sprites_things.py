@@ -20,7 +20,8 @@ def car(random: Random) -> list[Part]:
     """A saloon car from the side, facing right."""
     roof, wheel, boot = random.uniform(0, 6), random.uniform(12, 14.5), random.uniform(24, 32)
     return [
-        (Role.BODY, curve(4, 34, boot, 29, 48, roof + 2, 96, roof, 128, 28, 164, 33, 178, 42, 180, 62, 172, 68, 8, 68, 0, 60)),
+        (Role.BODY, curve(4, 34, boot, 29, 48, roof + 2, 96, roof, 128, 28, 164, 33, 178, 42, 180, 62,
+                          172, 68, 8, 68, 0, 60)),
         (Role.GLASS, polygon(46, 28, 57, roof + 8, 82, roof + 6, 82, 29)),
         (Role.GLASS, polygon(88, 29, 88, roof + 6, 98, roof + 7, 119, 29)),
         (Role.SHADE, stroke(polygon(85, 30, 85, 64), 1.8)), (Role.SHADE, box(4, 54, 176, 57)),
@@ -33,32 +34,32 @@ def car(random: Random) -> list[Part]:
 
 def bus(random: Random) -> list[Part]:
     """A long city bus from the side, facing right: a row of windows, a door, a flat front."""
-    count, top = random.choice((4, 5)), random.uniform(12, 16)
+    count, top = random.choice((4, 5)), random.uniform(11, 14)
     pitch = 128 / count
-    panes = [rounded(8 + i * pitch, top, 8 + (i + 0.8) * pitch, top + 22, 3) for i in range(count)]
+    panes = [rounded(8 + i * pitch, top, 8 + (i + 0.8) * pitch, top + 20, 3) for i in range(count)]
     return [
-        (Role.BODY, rounded(0, 0, 180, 84, 9)),
+        (Role.BODY, rounded(0, 0, 180, 86, 9)),
         *[(Role.GLASS, pane) for pane in panes],
-        (Role.GLASS, box(140, top, 149, 78)), (Role.GLASS, box(151, top, 160, 78)),
+        (Role.GLASS, box(141, top, 148.5, 76)), (Role.GLASS, box(150.5, top, 158, 76)),
         (Role.GLASS, rounded(167, top, 181, top + 30, 3)),
-        (Role.TINT, box(0, 46, 134, 51)),
+        (Role.TINT, box(0, 45, 135, 48)),
         (Role.FLAME, rounded(173, 62, 181, 70, 3)), (Role.TOPPING, rounded(0, 58, 5, 70, 2)),
-        (Role.METAL, rounded(-2, 77, 182, 84, 3)),
-        *_wheel(36, 84, 15), *_wheel(116, 84, 15),
+        (Role.METAL, rounded(-2, 80, 182, 86, 3)),
+        *_wheel(36, 86, 14), *_wheel(114, 86, 14),
     ]  # fmt: skip
 
 
 def boat(random: Random) -> list[Part]:
     """A sailing boat: hull and mainsail carry the colour, the jib is pale."""
-    mast, hull = random.uniform(48, 54), random.uniform(72, 75)
+    mast, hull = random.uniform(57, 62), random.uniform(70, 73)
     return [
-        (Role.WOOD, box(mast - 1.8, 3, mast + 1.8, hull + 2)),
+        (Role.WOOD, box(mast - 1.8, 3, mast + 2.2, hull + 2)),
         (Role.ACCENT, polygon(mast - 1.5, 0, mast + 15, 4.5, mast - 1.5, 9)),
-        (Role.BODY, polygon(mast - 4, 11, mast - 4, hull - 6, 4, hull - 6)),
-        (Role.PALE, polygon(mast + 4, 16, mast + 4, hull - 6, 100, hull - 6)),
-        (Role.BODY, curve(0, hull, 28, hull + 1, 80, hull + 1, 110, hull - 2, 104, hull + 13, 92, hull + 25, 50, hull + 26,
-                          18, hull + 25, 6, hull + 13)),
-        (Role.PALE, polygon(3, hull + 6, 106, hull + 6, 104.5, hull + 10.5, 5, hull + 10.5)),
+        (Role.BODY, polygon(mast - 3, 9, mast - 3, hull - 5, 0, hull - 5)),
+        (Role.PALE, polygon(mast + 4, 22, mast + 4, hull - 5, 100, hull - 5)),
+        (Role.BODY, curve(0, hull, 28, hull + 1, 80, hull + 1, 110, hull - 2, 104, hull + 16, 92, hull + 30,
+                          50, hull + 31, 18, hull + 30, 6, hull + 16)),
+        (Role.PALE, polygon(3, hull + 6, 106, hull + 6, 104.8, hull + 10, 4.5, hull + 10)),
     ]  # fmt: skip
 
 
@@ -68,12 +69,13 @@ def airplane(random: Random) -> list[Part]:
     return [
         (Role.SHADE, polygon(92, 40, 72, 10, 84, 10, 122, 40)),
         (Role.BODY, polygon(8, 44, 0, fin, 17, fin, 44, 38, 44, 48)),
-        (Role.BODY, curve(2, 42, 40, 36, 110, 34, 150, 35, 174, 44, 182, 53, 172, 61, 150, 65, 100, 66, 50, 60, 16, 50)),
+        (Role.BODY, curve(2, 42, 40, 36, 110, 34, 150, 35, 174, 44, 182, 53, 172, 61,
+                          150, 65, 100, 66, 50, 60, 16, 50)),
         (Role.GLASS, polygon(158, 40, 168, 43, 175, 50, 160, 50)),
         *[(Role.GLASS, ellipse(48 + i * 100 / count, 46, 3.4)) for i in range(count)],
         (Role.SHADE, polygon(2, 46, 34, 46, 8, 57, -6, 57)),
         (Role.METAL, rounded(84, 68, 108, 79, 5)),
-        (Role.SHADE, polygon(82, 56, 122, 56, 74, 94, 56, 94)),
+        (Role.OUTLINE, polygon(80, 54, 125, 54, 76, 95, 53, 95)), (Role.BODY, polygon(84, 57, 117, 57, 74, 92, 59, 92)),
     ]  # fmt: skip
 
 
@@ -97,13 +99,14 @@ def tv(random: Random) -> list[Part]:
     return [
         (Role.INK, stroke(polygon(56, 26, left, 3), 2.6)), (Role.INK, stroke(polygon(62, 26, right, 3), 2.6)),
         (Role.INK, ellipse(left, 3, 3)), (Role.INK, ellipse(right, 3, 3)),
-        (Role.WOOD, polygon(18, 88, 28, 88, 20, 102, 13, 102)), (Role.WOOD, polygon(97, 88, 107, 88, 112, 102, 105, 102)),
-        (Role.BODY, rounded(0, 24, 125, 93, 8)),
-        (Role.INK, rounded(10, 34, 88, 83, 9)), (Role.SCREEN, rounded(12.5, 36.5, 85.5, 80.5, 8)),
-        (Role.GLASS, polygon(24, 41, 40, 41, 24, 66, 18, 66, 18, 50)),
-        (Role.PALE, ellipse(106, 44, knob)), (Role.PALE, ellipse(106, 60, knob)),
-        (Role.INK, stroke(polygon(106, 40, 106, 45), 1.6)), (Role.INK, stroke(polygon(106, 60, 110, 60), 1.6)),
-        *[(Role.INK, box(98, y, 115, y + 2)) for y in (72, 76, 80)],
+        (Role.WOOD, polygon(18, 88, 28, 88, 20, 102, 13, 102)),
+        (Role.WOOD, polygon(97, 88, 107, 88, 112, 102, 105, 102)),
+        (Role.BODY, rounded(0, 22, 125, 95, 8)),
+        (Role.INK, rounded(13, 36, 79, 81, 9)), (Role.SCREEN, rounded(15.5, 38.5, 76.5, 78.5, 8)),
+        (Role.GLASS, polygon(25, 42, 39, 42, 25, 64, 19, 64, 19, 50)),
+        (Role.PALE, ellipse(103, 44, knob)), (Role.PALE, ellipse(103, 60, knob)),
+        (Role.INK, stroke(polygon(103, 40, 103, 45), 1.6)), (Role.INK, stroke(polygon(103, 60, 107, 60), 1.6)),
+        *[(Role.INK, box(95, y, 112, y + 2)) for y in (72, 77, 82)],
     ]  # fmt: skip
 
 
@@ -125,9 +128,7 @@ def potted_plant(random: Random) -> list[Part]:
     """A plant with a few slender leaves in a big tapered pot; the pot carries the colour."""
     lift, lean = random.uniform(-3, 4), random.uniform(-4, 4)
     tips = ((6, 26 + lift), (24, 6), (50 + lean, 0), (76, 8), (94, 24 - lift))
-    leaves = [
-        curve(46, 54, (50 + x) / 2 - 8, (50 + y) / 2 + 2, x, y, (50 + x) / 2 + 9, (50 + y) / 2 + 6, 54, 54) for x, y in tips
-    ]
+    leaves = [curve(46, 54, 17 + x / 2, 27 + y / 2, x, y, 34 + x / 2, 31 + y / 2, 54, 54) for x, y in tips]
     return [
         *[(Role.LEAF, leaf) for leaf in leaves],
         *[(Role.INK, stroke(polygon(50, 52, (50 + 3 * x) / 4, (50 + 3 * y) / 4), 1.2)) for x, y in tips],
@@ -164,7 +165,7 @@ def bottle(random: Random) -> list[Part]:
 
 def book(random: Random) -> list[Part]:
     """An open book lying face up: two coloured pages with lines of text, the white edges of the leaves below."""
-    rise, count = random.uniform(6, 10), random.choice((4, 5))
+    rise, count = random.uniform(6, 10), random.choice((3, 4))
     page = polygon(*curve(62, 14, 48, 3, 26, 2, 4, rise, closed=False).ravel(), 4, rise + 72,
                    *curve(4, rise + 72, 26, 68, 48, 70, 62, 82, closed=False).ravel())  # fmt: skip
     under = polygon(0, rise + 4, 62, 18, 62, 94, 52, 88, 0, rise + 84)
@@ -172,8 +173,8 @@ def book(random: Random) -> list[Part]:
     lines = []
     for i in range(count):
         y = 18 + i * 48 / (count - 1)
-        lines.append(stroke(curve(12, y - 1, 26, y - 4, 42, y - 2, 53, y + 5, closed=False), 2.2))
-    parts = [(Role.SHADE, under), (Role.PALE, edge), (Role.BODY, page), *[(Role.INK, line) for line in lines]]
+        lines.append(stroke(curve(12, y - 1, 26, y - 4, 42, y - 2, 53, y + 5, closed=False), 2.0))
+    parts = [(Role.WOOD, under), (Role.PALE, edge), (Role.BODY, page), *[(Role.INK, line) for line in lines]]
     return [
         *[(role, figure) for role, p in parts for figure in (p, mirror(p, 62))],
         (Role.OUTLINE, stroke(polygon(62, 14, 62, 86), 2)),

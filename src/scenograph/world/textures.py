@@ -1,7 +1,7 @@
 """Colours and surface patterns of the sprites.
 
-A pattern is a second tone of the object's own colour, so texture never changes which colour is named. Its period is fixed
-in canvas pixels (not in fractions of the object): an autoencoder that shrinks by 8 keeps it at every object size.
+A pattern is a second tone of the object's own colour, so texture never changes which colour is named. Its period is
+fixed in canvas pixels (not in fractions of the object): an autoencoder that shrinks by 8 keeps it at every object size.
 """
 
 from __future__ import annotations
@@ -37,13 +37,12 @@ _FIXED = {
     Role.CRUST: (212, 158, 92),
     Role.ACCENT: (220, 52, 52),
     Role.FLAME: (255, 196, 50),
-    Role.DIAL: (250, 246, 236),
     Role.HANDS: (40, 36, 40),
 }
 # Details that would vanish on a body of their own colour.
 _EXCEPTIONS = {
     "black": {Role.INK: (222, 222, 222), Role.TYRE: (112, 112, 120), Role.SCREEN: (112, 140, 168)},
-    "white": {Role.PALE: (196, 202, 212), Role.DIAL: (214, 220, 228), Role.GLASS: (140, 190, 222)},
+    "white": {Role.PALE: (196, 202, 212), Role.GLASS: (140, 190, 222)},
     "red": {Role.ACCENT: (50, 100, 215), Role.TOPPING: (110, 18, 24)},
     "orange": {Role.ACCENT: (50, 100, 215), Role.BEAK: (200, 84, 10)},
     "purple": {Role.ACCENT: (245, 170, 40)},
@@ -68,10 +67,13 @@ def palette(colour: str) -> NDArray[np.uint32]:
     roles[Role.SHADE] = _mix(rgb, black, 0.26)
     roles[Role.TINT] = _mix(rgb, white, 0.45)
     roles[Role.OUTLINE] = _mix(rgb, black, 0.52)
+    roles[Role.DIAL] = _mix(rgb, white, 0.80)
     if colour == "black":
         roles[Role.SHADE], roles[Role.TINT], roles[Role.OUTLINE] = (76, 76, 84), (104, 104, 112), (168, 168, 174)
+        roles[Role.DIAL] = (190, 190, 196)
     if colour == "white":
         roles[Role.SHADE], roles[Role.OUTLINE] = (206, 208, 212), (128, 128, 134)
+        roles[Role.DIAL] = (214, 220, 228)
     table = np.zeros((256, 4), dtype=np.uint8)
     for role, value in roles.items():
         table[role] = (*value, 255)
@@ -99,7 +101,7 @@ def _tile(texture: str, phase: int) -> NDArray[np.bool_]:
 
 
 def pattern(texture: str, size_wh: tuple[int, int], phase: int = 0) -> NDArray[np.bool_]:
-    """Where the second tone lies, `[height, width]` in supersampled pixels; `phase` (taken modulo 4) moves the pattern."""
+    """Where the second tone lies, `[height, width]` in supersampled pixels; `phase` (modulo 4) moves the pattern."""
     tile = _tile(texture, phase % 4)
     width, height = size_wh
     if max(size_wh) > len(tile):
