@@ -13,6 +13,7 @@ UNet levels: SD has (16x16, 8x8) latent cells, cross-attention in the first down
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -48,23 +49,23 @@ def tiny_tokenizer() -> CLIPTokenizer:
             pieces[:2] = [pieces[0] + pieces[1]]
     vocabulary = list(dict.fromkeys([*vocabulary, "<|startoftext|>", "<|endoftext|>"]))
     numbers = {token: number for number, token in enumerate(vocabulary)}
-    return CLIPTokenizer(vocab=numbers, merges=merges, model_max_length=77)
+    return CLIPTokenizer(vocab=numbers, merges=merges, model_max_length=77)  # type: ignore[arg-type]
 
 
-def _text_config(tokenizer: CLIPTokenizer, **changes: object) -> CLIPTextConfig:
-    values: dict[str, object] = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 77,
-        "projection_dim": 32,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    return CLIPTextConfig(**{**values, **changes})
+def _text_config(tokenizer: CLIPTokenizer, activation: str = "quick_gelu") -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=32,
+        hidden_act=activation,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
 
 
 def _vae() -> AutoencoderKL:
@@ -79,7 +80,7 @@ def _vae() -> AutoencoderKL:
     )
 
 
-def tiny_sd_parts(prediction_type: str = "epsilon") -> dict[str, object]:
+def tiny_sd_parts(prediction_type: str = "epsilon") -> dict[str, Any]:
     """The components of `tiny_sd`, as keyword arguments of StableDiffusionPipeline."""
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer()
@@ -110,7 +111,8 @@ def tiny_sd_parts(prediction_type: str = "epsilon") -> dict[str, object]:
 
 def tiny_sd(path: str | Path, prediction_type: str = "epsilon") -> Path:
     """Write an SD 1.x (`epsilon`) or 2.x (`v_prediction`) folder and return its path."""
-    StableDiffusionPipeline(**tiny_sd_parts(prediction_type)).save_pretrained(path)
+    pipeline: Any = StableDiffusionPipeline(**tiny_sd_parts(prediction_type))
+    pipeline.save_pretrained(path)
     return Path(path)
 
 
@@ -134,14 +136,15 @@ def tiny_sdxl(path: str | Path) -> Path:
         projection_class_embeddings_input_dim=6 * 8 + 32,
     )
     config = _text_config(tokenizer)
-    StableDiffusionXLPipeline(
+    pipeline: Any = StableDiffusionXLPipeline(
         vae=_vae(),
         text_encoder=CLIPTextModel(config),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config(tokenizer, hidden_act="gelu")),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(tokenizer, "gelu")),
         tokenizer=tokenizer,
         tokenizer_2=tiny_tokenizer(),
         unet=unet,
         scheduler=EulerDiscreteScheduler(**SCHEDULE, timestep_spacing="leading", steps_offset=1),
         add_watermarker=False,
-    ).save_pretrained(path)
+    )
+    pipeline.save_pretrained(path)
     return Path(path)

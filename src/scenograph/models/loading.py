@@ -1,0 +1,282 @@
+"""A name → a stock diffusers pipeline, frozen and on its device.
+
+A name is tried as: an existing folder (diffusers layout) or file (.safetensors in the original layout), an embedded
+model, a hub id. Pickles are never opened here: they may run code, so they go through `scenograph convert`
+(`convert.py`). Whatever is wrong with a checkpoint comes out as one CheckpointError line, and an unreachable hub costs
+seconds, not the minutes of the client's retries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scenograph.errors import CheckpointError, DependencyError
+from scenograph.models.families import Family, check_channels, default_size, family_of_file, family_of_folder
+
+_HUB_SECONDS = 5.0  # for one look at the hub, and for the head of a file
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+_DTYPES = {
+    "float16": torch.float16,
+    "fp16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "float64": torch.float64,
+}
+
+
+def load_pipeline(
+    name: str | Path,
+    *,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
+    variant: str | None = None,
+    config: str | Path | None = None,
+) -> tuple[Family, Any]:
+    """Load a checkpoint as (its family, the stock pipeline): frozen, in eval mode, without safety checker.
+
+    Args:
+        name: hub id, diffusers folder, .safetensors file or embedded name.
+        dtype: default float16 on CUDA, float32 elsewhere.
+        device: default the first of cuda, mps, cpu that is there.
+        variant: file variant of a folder or hub id, such as "fp16".
+        config: diffusers folder or hub id that describes a single file (its configs and tokenizer); by default
+            diffusers picks one from the hub by the file's tensor names.
+
+    Raises:
+        CheckpointError: missing, unreachable or damaged, or not a text-to-image checkpoint of a known family.
+        DependencyError: the device is not there.
+    """
+    device = pick_device(device)
+    dtype = pick_dtype(dtype, device)
+    source = _locate(name)
+    if source is None:
+        family, pipeline = _load_from_hub(str(name), dtype, variant)
+    elif source.is_file():
+        family, pipeline = _load_file(source, dtype, config)
+    else:
+        family, pipeline = _load_folder(source, str(name), dtype, variant)
+    channels = pipeline.vae.config.latent_channels
+    check_channels(pipeline.unet.config.in_channels, str(name), channels)
+    if pipeline.unet.config.sample_size is None:
+        raise CheckpointError(f"the UNet config of {str(name)!r} has no sample_size; expected the latent size: add it")
+    default_size(pipeline)
+    return family, freeze(pipeline).to(device)
+
+
+def freeze(pipeline: Any) -> Any:
+    """Put every network into eval mode with requires_grad off: guidance differentiates in latents, never in weights."""
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.eval().requires_grad_(False)
+    return pipeline
+
+
+def add_lora(pipeline: Any, source: str | Path, scales: Sequence[float], scale: float) -> None:
+    """Put a LoRA (diffusers, peft or kohya safetensors) on a pipeline that has LoRAs of `scales` already.
+
+    Raises CheckpointError when it is missing, a pickle, or does not fit the pipeline.
+    """
+    path = Path(source).expanduser()
+    if path.suffix in _PICKLES:
+        raise CheckpointError(f"{str(source)!r} is a pickle; run `scenograph convert` on it and name the result")
+    if not path.exists() and str(source).count("/") != 1:
+        raise CheckpointError(f"no LoRA at {str(source)!r}; expected a .safetensors file, a folder or a hub id")
+    adapters = [f"lora{number}" for number in range(len(scales) + 1)]
+    local = path.exists() or not _hub_reachable()
+    place = {"weight_name": path.name} if path.is_file() else {}
+    folder = str(path.parent if path.is_file() else path if path.exists() else source)
+    advice = f"expected a LoRA made for a checkpoint like this {type(pipeline).__name__}"
+    with _one_line(str(source), advice=advice):
+        try:
+            pipeline.load_lora_weights(
+                folder, adapter_name=adapters[-1], use_safetensors=True, local_files_only=local, **place
+            )
+            pipeline.set_adapters(adapters, [*scales, scale])
+        except Exception:
+            pipeline.delete_adapters(adapters[-1])  # half of it may be on
+            raise
+    freeze(pipeline)
+
+
+def pick_device(device: torch.device | str | None) -> torch.device:
+    """The asked device, else cuda, mps or cpu. Raises DependencyError when it is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device is None:
+        return torch.device(next(kind for kind, there in available.items() if there))
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise DependencyError(f"unknown device {device!r}; expected cuda, cuda:N, mps or cpu") from error
+    if not available.get(chosen.type, True):
+        there = ", ".join(kind for kind, is_there in available.items() if is_there)
+        raise DependencyError(f"device {device!r} is not available to this torch; expected one of: {there}")
+    return chosen
+
+
+def pick_dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype:
+    """The asked dtype, else float16 on CUDA and float32 elsewhere. Raises CheckpointError for an unknown name."""
+    if dtype is None:
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in _DTYPES:
+        raise CheckpointError(f"unknown dtype {dtype!r}; expected one of: {', '.join(sorted(_DTYPES))}")
+    return _DTYPES[dtype]
+
+
+def _locate(name: str | Path) -> Path | None:
+    """The folder or file behind a name, or None for a hub id."""
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    from scenograph.models.embedded import EMBEDDED, embedded_path
+
+    text = str(name)
+    if text in EMBEDDED:
+        return Path(embedded_path(text))
+    looks_local = isinstance(name, Path) or text.startswith(("/", ".", "~")) or text.count("/") > 1
+    if looks_local or path.suffix in (".safetensors", *_PICKLES):
+        raise CheckpointError(f"no checkpoint at {text!r}; expected a diffusers folder or a .safetensors file")
+    if text.count("/") != 1:
+        raise CheckpointError(
+            f"unknown model {text!r}; expected a hub id (owner/name), a folder, a .safetensors file or tiny-sd"
+        )
+    return None
+
+
+def _load_folder(folder: Path, name: str, dtype: torch.dtype, variant: str | None) -> tuple[Family, Any]:
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise CheckpointError(
+            f"the folder {name!r} has no model_index.json; expected one written by save_pretrained, or name the "
+            ".safetensors file inside it"
+        )
+    return _from_pretrained(family_of_folder(index, name), folder, name, dtype, variant, local_files_only=True)
+
+
+def _from_pretrained(
+    family: Family, source: str | Path, name: str, dtype: torch.dtype, variant: str | None, *, local_files_only: bool
+) -> tuple[Family, Any]:
+    unchecked = {"safety_checker": None, "requires_safety_checker": False} if family.name == "sd" else {}
+    with _one_line(name):
+        pipeline = family.pipeline_class().from_pretrained(
+            source, dtype=dtype, variant=variant, use_safetensors=True, local_files_only=local_files_only, **unchecked
+        )
+    return family, pipeline
+
+
+def _load_file(path: Path, dtype: torch.dtype, config: str | Path | None) -> tuple[Family, Any]:
+    if path.suffix in _PICKLES:
+        raise CheckpointError(
+            f"{str(path)!r} is a pickle, which can run code when opened; run `scenograph convert {path} "
+            f"{path.with_suffix('.safetensors')}` and name the result"
+        )
+    family = family_of_file(path)
+    local = config is not None and Path(config).is_dir()
+    with _one_line(str(path), advice="a single file needs the configs of its family: give config=, a diffusers folder"):
+        pipeline = family.pipeline_class().from_single_file(
+            str(path),
+            dtype=dtype,
+            config=None if config is None else str(config),
+            local_files_only=local or not _hub_reachable(),
+            safety_checker=None,
+        )
+    pipeline.register_to_config(**({"requires_safety_checker": False} if family.name == "sd" else {}))
+    return family, pipeline
+
+
+def _load_from_hub(name: str, dtype: torch.dtype, variant: str | None) -> tuple[Family, Any]:
+    reachable = _hub_reachable()
+    family = family_of_folder(_fetch_index(name, reachable), name)
+    return _from_pretrained(family, name, name, dtype, variant, local_files_only=not reachable)
+
+
+def _fetch_index(name: str, reachable: bool) -> Path:
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return Path(
+            hf_hub_download(name, "model_index.json", local_files_only=not reachable, etag_timeout=_HUB_SECONDS)
+        )
+    except errors.HFValidationError as error:
+        raise CheckpointError(f"{name!r} is not a hub id; expected owner/name or an existing folder or file") from error
+    except errors.GatedRepoError as error:
+        raise CheckpointError(
+            f"the checkpoint {name!r} is gated; accept its terms on its hub page and run `hf auth login`"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"the hub has no checkpoint {name!r} that you may read; check the spelling, or run `hf auth login` for a "
+            "private one"
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            f"cannot reach the hub for {name!r}, and it is not in the local cache; go online, or name a folder, a "
+            ".safetensors file or an embedded model"
+        ) from error
+    except errors.EntryNotFoundError as error:
+        raise CheckpointError(f"{name!r} has no model_index.json on the hub; expected a diffusers pipeline") from error
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"the hub failed for {name!r}: {_first_line(error)}; try again later") from error
+
+
+def _hub_reachable() -> bool:
+    """One short look, so that a missing network is noticed in seconds and not after the client's retries."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_HUB_SECONDS)
+    except Exception:  # whichever HTTP library: any failure to get an answer means "not reachable"
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _one_line(name: str, advice: str = "fetch or save the checkpoint again") -> Iterator[None]:
+    """Turn whatever the libraries raise on a bad checkpoint into one CheckpointError line."""
+    try:
+        with _quiet():
+            yield
+    except Exception as error:  # the libraries' own errors have no common base
+        if "safetensors" in str(error) and ".bin" in str(error):
+            advice = "its weights are pickles: run `scenograph convert` on them first"
+        raise CheckpointError(f"cannot load {name!r}: {_first_line(error)}; {advice}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].strip().rstrip(".:;")[:240]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading bars and remarks of diffusers and transformers off: the command line prints results, not progress."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    bars = transformers_logging.is_progress_bar_enabled(), diffusers_logging.is_progress_bar_enabled()
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    transformers_logging.disable_progress_bar()
+    diffusers_logging.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars[0]:
+            transformers_logging.enable_progress_bar()
+        if bars[1]:
+            diffusers_logging.enable_progress_bar()

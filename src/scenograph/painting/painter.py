@@ -1,0 +1,357 @@
+"""Painter: layouts in, paintings out. The front door of `painting`.
+
+It loads a checkpoint, turns layouts into prompts, batches them, runs the one denoising loop and decodes. Text encoding,
+VAE, LoRA loading, offload and tiling are the stock pipeline's; guidance and the loop are ours.
+
+Sizes: a picture is painted at the checkpoint's own size unless `width` and `height` say otherwise. `Layout.size` is the
+size of the picture a layout was *read* from (a COCO photograph, say), and boxes are fractions, so it does not decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from scenograph import __version__
+from scenograph.errors import CheckpointError, GuidanceError, ImageError, LayoutError
+from scenograph.layout import Layout, Prompt
+from scenograph.models.families import Family, default_size
+from scenograph.models.loading import add_lora, freeze, load_pipeline
+from scenograph.painting.conditioning import decode, encode
+from scenograph.painting.guidance import METHODS, Guidance
+from scenograph.painting.guidance import method as named_method
+from scenograph.painting.guidance.log import Series, StepLog
+from scenograph.painting.sampler import sample
+from scenograph.painting.schedulers import make_scheduler
+from scenograph.painting.tokens import locate
+
+Output = Literal["pil", "latent"]
+_LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painting:
+    """One picture and all that is needed to paint it again."""
+
+    image: Any
+    """PIL image; with output="latent" the latents_CHW, on the CPU."""
+    layout: Layout
+    prompt: str
+    """What the text encoder read."""
+    appended: tuple[str, ...]
+    """Instance captions that the layout's caption does not name; they stand at the end of the prompt."""
+    seed: int
+    method: str
+    """A name of `guidance.METHODS`, or "custom"."""
+    log: tuple[StepLog, ...] = ()
+    """What guidance did to this sample, step by step; empty for plain pictures."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """model, steps, cfg, scheduler, negative_prompt, template, strict, width, height, dtype, loras, guidance."""
+
+    def recipe(self) -> dict[str, Any]:
+        """Everything but the picture, as JSON values: what `metadata.save_png` writes and `Painter.repaint` reads."""
+        return {
+            "scenograph": __version__,
+            "layout": self.layout.to_dict(),
+            "prompt": self.prompt,
+            "appended": list(self.appended),
+            "seed": self.seed,
+            "method": self.method,
+            **self.settings,
+        }
+
+
+class Painter:
+    """A loaded checkpoint that paints layouts.
+
+    Attributes:
+        name: what the checkpoint was called.
+        family: its row of FAMILIES.
+        pipeline: the stock diffusers pipeline that holds the parts.
+        loras: (path or id, scale) of the LoRAs on it.
+    """
+
+    def __init__(self, family: Family, pipeline: Any, *, name: str) -> None:
+        self.family = family
+        self.pipeline = freeze(pipeline)
+        self.name = name
+        self.loras: list[tuple[str, float]] = []
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | str | None = None,
+        variant: str | None = None,
+        config: str | Path | None = None,
+        offload: bool = False,
+        tiling: bool = False,
+    ) -> Painter:
+        """Load a hub id, a folder, a .safetensors file or an embedded model; see `models.loading.load_pipeline`.
+
+        offload: keep each network on the CPU until it runs (needs cuda or mps). tiling: decode large canvases in tiles
+        and batches one by one, in less memory.
+
+        Raises CheckpointError or DependencyError.
+        """
+        # What will be offloaded must not be moved first: it may not fit.
+        place = "cpu" if offload else device
+        dtype = _offload_dtype(dtype) if offload else dtype
+        family, pipeline = load_pipeline(name, device=place, dtype=dtype, variant=variant, config=config)
+        painter = cls(family, pipeline, name=str(name))
+        if offload:
+            painter.enable_offload(device)
+        if tiling:
+            painter.enable_tiling()
+        return painter
+
+    def enable_offload(self, device: torch.device | str | None = None) -> None:
+        """Keep each network on the CPU until it runs. Raises CheckpointError without an accelerator to run it on."""
+        try:
+            self.pipeline.enable_model_cpu_offload(**({} if device is None else {"device": device}))
+        except (RuntimeError, ValueError, ImportError) as error:
+            raise CheckpointError(f"cannot offload to the CPU: {error}; offload needs cuda or mps") from error
+
+    def enable_tiling(self) -> None:
+        """Decode large canvases in tiles and batches one by one."""
+        self.pipeline.vae.enable_tiling()
+        self.pipeline.vae.enable_slicing()
+
+    def load_lora(self, path_or_id: str | Path, scale: float = 1.0) -> None:
+        """Put a LoRA (diffusers, peft or kohya safetensors; a file, folder or hub id) on top of those already loaded.
+
+        Raises CheckpointError when it is missing, a pickle, or does not fit this checkpoint.
+        """
+        add_lora(self.pipeline, path_or_id, [weight for _, weight in self.loras], float(scale))
+        self.loras.append((str(path_or_id), float(scale)))
+
+    def paint(
+        self,
+        layouts: Layout | Sequence[Layout],
+        *,
+        guidance: Guidance | str | None = None,
+        seeds: int | Sequence[int] = 0,
+        steps: int = 50,
+        cfg: float = 7.5,
+        negative_prompt: str | Sequence[str] = "",
+        scheduler: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        template: str = "{}",
+        strict: bool = False,
+        progress: bool = True,
+        output: Output = "pil",
+        batch_size: int = 4,
+    ) -> list[Painting]:
+        """Paint layouts, several different ones at once.
+
+        Args:
+            layouts: one or many. One layout with many seeds is painted once per seed.
+            guidance: a Guidance, a name of `guidance.METHODS`, or None for plain text-to-image.
+            seeds: one for all, or one per layout. A seed gives the same picture alone and in any batch.
+            steps: sampling steps.
+            cfg: classifier-free guidance scale; at 1 or below the unconditional pass is left out.
+            negative_prompt: one for all, or one per layout.
+            scheduler: "ddim", "euler", "dpm++" or "unipc"; None takes the checkpoint's own if it is one of these, else
+                DDIM.
+            width, height: canvas in pixels; default the checkpoint's own.
+            template: the prompt around the caption, such as "A photo of {}".
+            strict: refuse captions that do not name every instance, instead of appending what is missing.
+            progress: a progress bar on stderr, where that is a terminal.
+            output: "pil" images or "latent" tensors.
+            batch_size: how many samples go through the UNet at once.
+
+        Raises LayoutError, PhraseError, GuidanceError or ImageError for input that cannot be painted.
+        """
+        jobs = _jobs(layouts, seeds, negative_prompt)
+        size = self._canvas(width, height)
+        _check_numbers(steps=steps, cfg=cfg, batch_size=batch_size)
+        method, guidance = _method(guidance)
+        scheduler = make_scheduler(scheduler, self.pipeline.scheduler)[0]
+        prompts = [job.layout.prompt(strict=strict, template=template) for job in jobs]
+        settings = {
+            "model": self.name,
+            "steps": steps,
+            "cfg": cfg,
+            "scheduler": scheduler,
+            "template": template,
+            "strict": strict,
+            "width": size[0],
+            "height": size[1],
+            "guidance": None if guidance is None else repr(guidance),
+            **self._state(),
+        }
+        paintings: list[Painting] = []
+        for chunk in _chunks(list(zip(jobs, prompts, strict=True)), batch_size):
+            images, logs = self._paint_batch(chunk, guidance, settings, progress=progress, output=output)
+            for (job, prompt), image, log in zip(chunk, images, logs, strict=True):
+                paintings.append(_painting(job, prompt, image, log, method, settings))
+        self.pipeline.maybe_free_model_hooks()
+        return paintings
+
+    def _state(self) -> dict[str, Any]:
+        """What of a recipe belongs to the painter, not to the call."""
+        return {
+            "dtype": str(self.pipeline.unet.dtype).removeprefix("torch."),
+            "loras": [list(lora) for lora in self.loras],
+        }
+
+    def repaint(self, recipe: dict[str, Any], *, progress: bool = False) -> Painting:
+        """Paint a recipe (`metadata.read_recipe`) again; it must name this checkpoint, its dtype and its LoRAs.
+
+        Raises GuidanceError when the recipe belongs to another painter or to a guidance without a name.
+        """
+        mine = {"model": self.name, **self._state()}
+        for key, value in mine.items():
+            if recipe.get(key) != value:
+                raise GuidanceError(f"the recipe has {key} {recipe.get(key)!r}, this painter {value!r}; load the same")
+        return self.paint(
+            Layout.from_dict(recipe["layout"]),
+            guidance=recipe["method"],
+            seeds=recipe["seed"],
+            progress=progress,
+            **{key: recipe[key] for key in _REPAINTED},
+        )[0]
+
+    def _paint_batch(
+        self,
+        batch: Sequence[tuple[_Job, Prompt]],
+        guidance: Guidance | None,
+        settings: dict[str, Any],
+        *,
+        progress: bool,
+        output: Output,
+    ) -> tuple[list[Any], list[tuple[StepLog, ...]]]:
+        """Images (or latents) and guidance logs of one batch."""
+        size = settings["width"], settings["height"]
+        texts, negatives = [prompt.text for _, prompt in batch], [job.negative for job, _ in batch]
+        tokens = []
+        if guidance is not None:
+            tokens = [locate(self.pipeline.tokenizer, prompt, job.layout) for job, prompt in batch]
+        condition, uncondition = encode(self.pipeline, texts, negatives, size)
+        latents_BCHW = sample(
+            self.pipeline,
+            condition,
+            uncondition,
+            scheduler=make_scheduler(settings["scheduler"], self.pipeline.scheduler)[1],
+            # CPU generators: a seed gives the same noise on every device.
+            generators=[torch.Generator("cpu").manual_seed(job.seed) for job, _ in batch],
+            size=size,
+            steps=settings["steps"],
+            cfg=settings["cfg"],
+            guidance=guidance,
+            tokens=tokens,
+            progress=progress,
+        )
+        logs = [() if guidance is None else _log_of(guidance.log.steps, row) for row in range(len(batch))]
+        return (list(latents_BCHW.cpu()) if output == "latent" else decode(self.pipeline, latents_BCHW)), logs
+
+    def _canvas(self, width: int | None, height: int | None) -> tuple[int, int]:
+        """(width, height) in pixels. Raises ImageError when they do not fit the VAE's grid."""
+        own = default_size(self.pipeline)
+        factor = self.pipeline.vae_scale_factor
+        for what, value in (("width", width), ("height", height)):
+            if value is not None and (not isinstance(value, int) or value < factor or value % factor):
+                raise ImageError(f"{what} is {value!r}; expected a multiple of {factor} pixels, such as {own[0]}")
+        return width or own[0], height or own[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One sample to paint."""
+
+    layout: Layout
+    seed: int
+    negative: str
+
+
+_REPAINTED = ("steps", "cfg", "scheduler", "negative_prompt", "template", "strict", "width", "height")
+
+
+def _jobs(layouts: Layout | Sequence[Layout], seeds: int | Sequence[int], negatives: str | Sequence[str]) -> list[_Job]:
+    """One job per sample. Raises LayoutError or GuidanceError when the three do not match."""
+    many = [layouts] if isinstance(layouts, Layout) else list(layouts)
+    if not many or not all(isinstance(layout, Layout) for layout in many):
+        raise LayoutError(f"expected one Layout or a non-empty sequence of them, got {type(layouts).__name__}")
+    if isinstance(layouts, Layout) and not isinstance(seeds, int):
+        many = many * len(seeds)
+    seed_list = [seeds] * len(many) if isinstance(seeds, int) else list(seeds)
+    negative_list = [negatives] * len(many) if isinstance(negatives, str) else list(negatives)
+    for what, values in (("seeds", seed_list), ("negative prompts", negative_list)):
+        if len(values) != len(many) or not values:
+            raise GuidanceError(f"got {len(values)} {what} for {len(many)} layouts; give one for all or one each")
+    for seed in seed_list:
+        if not isinstance(seed, int) or not 0 <= seed <= _LARGEST_SEED:
+            raise GuidanceError(f"seed {seed!r} is not usable; expected a whole number from 0 to 2^63 - 1")
+    return [_Job(layout=a, seed=b, negative=c) for a, b, c in zip(many, seed_list, negative_list, strict=True)]
+
+
+def _check_numbers(*, steps: int, cfg: float, batch_size: int) -> None:
+    if not isinstance(steps, int) or not 1 <= steps <= 1000:
+        raise GuidanceError(f"steps is {steps!r}; expected a whole number from 1 to 1000")
+    if not math.isfinite(cfg):
+        raise GuidanceError(f"cfg is {cfg!r}; expected a finite number, 7.5 is usual and 1 turns it off")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise GuidanceError(f"batch_size is {batch_size!r}; expected a whole number from 1")
+
+
+def _method(guidance: Guidance | str | None) -> tuple[str, Guidance | None]:
+    """(name, guidance): names are looked up in METHODS, a Guidance that equals a named method gets its name."""
+    if guidance is None:
+        return "plain", None
+    if isinstance(guidance, str):
+        return guidance, named_method(guidance)
+    named = (name for name, make in METHODS.items() if make is not None and make() == guidance)
+    return next(named, "custom"), guidance
+
+
+def _painting(
+    job: _Job, prompt: Prompt, image: Any, log: tuple[StepLog, ...], method: str, settings: dict[str, Any]
+) -> Painting:
+    return Painting(
+        image=image,
+        layout=job.layout,
+        prompt=prompt.text,
+        appended=prompt.appended,
+        seed=job.seed,
+        method=method,
+        log=log,
+        settings={**settings, "negative_prompt": job.negative},
+    )
+
+
+def _log_of(steps: Sequence[StepLog], row: int) -> tuple[StepLog, ...]:
+    """One sample's share of a batch's log."""
+
+    def own(series: Series) -> Series:
+        return tuple((values[row],) for values in series)
+
+    return tuple(
+        StepLog(
+            index=step.index,
+            energy=own(step.energy),
+            gradient_norm=own(step.gradient_norm),
+            moved=own(step.moved),
+            score_norm=own(step.score_norm),
+            cosine=own(step.cosine),
+            above_third=step.above_third[row : row + 1],
+        )
+        for step in steps
+    )
+
+
+def _offload_dtype(dtype: torch.dtype | str | None) -> torch.dtype | str | None:
+    """What loads on the CPU to run on an accelerator takes the accelerator's default."""
+    return torch.float16 if dtype is None and torch.cuda.is_available() else dtype
+
+
+def _chunks(items: Sequence[Any], count: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), count):
+        yield items[start : start + count]
