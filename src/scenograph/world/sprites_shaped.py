@@ -160,11 +160,11 @@ def cake(random: Random, shape: str | None) -> list[Part]:
     wax = random.uniform(17, 21)
     plate: Part = (Role.METAL, rounded(0, 96, 112, 102, 3))
     if shape is None:
-        drip = [(Role.PALE, rounded(x, 66, x + 9, 74 + 5 * (x % 24 < 12), 4.5)) for x in range(9, 99, 12)]
+        drip = [(Role.PALE, rounded(x, 62, x + 9, 70 + 4 * (x % 24 < 12), 4.5)) for x in range(9, 99, 12)]
         return [
-            *[part for x in (40, 56, 72) for part in _candle(x, 42, wax)],
-            (Role.BODY, rounded(24, 40, 88, 70, 4)), (Role.BODY, rounded(8, 64, 104, 98, 5)),
-            (Role.PALE, rounded(8, 63, 104, 69, 3)), *drip, (Role.PALE, rounded(24, 39, 88, 46, 3)), plate,
+            *[part for x in (40, 56, 72) for part in _candle(x, 38, wax)],
+            (Role.BODY, rounded(22, 36, 90, 66, 4)), (Role.BODY, rounded(6, 60, 106, 98, 5)),
+            (Role.PALE, rounded(6, 60, 106, 65, 2.5)), *drip, (Role.PALE, rounded(22, 36, 90, 41, 2.5)), plate,
         ]  # fmt: skip
     top = {"round": 26.0, "square": 40.0, "triangular": 24.0, "diamond": 24.0}[shape]
     half = 52.0 if shape == "triangular" else 46.0
@@ -176,7 +176,7 @@ def cake(random: Random, shape: str | None) -> list[Part]:
 def _icing(shape: str, body: Points, top: float) -> list[Part]:
     """A pale cap that runs down from the top of the body in drips, and a row of pearls."""
     middle, radius = (98 + top) / 2, (98 - top) / 2
-    line = top + {"round": 22, "square": 10, "triangular": 30, "diamond": 22}[shape]
+    line = top + {"round": 17, "square": 10, "triangular": 30, "diamond": 18}[shape]
     slope = {  # half the body's width at that height
         "round": 42 * math.sqrt(1 - ((middle - line) / radius) ** 2),
         "square": 46.0,
@@ -188,7 +188,7 @@ def _icing(shape: str, body: Points, top: float) -> list[Part]:
     count = max(3, round(slope / 9))
     pitch = 2 * slope / count
     drips = [
-        rounded(left + 0.08 * pitch, line - 6, left + 0.92 * pitch, line + (11 if i % 2 else 6), pitch / 2)
+        rounded(left + 0.08 * pitch, line - 6, left + 0.92 * pitch, line + (10 if i % 2 else 5), pitch / 2)
         for i, left in enumerate(np.arange(count) * pitch + 56 - slope)
     ]
     pearls = [ellipse(56 + i * 11, 76, 3) for i in range(-2, 3)]
