@@ -1,0 +1,41 @@
+"""The embedded models: which there are and where their weights lie.
+
+Weights are part of the package (float16 safetensors, at most 48 MiB in all) and load through the same stock `from_pretrained`
+as any checkpoint. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scenograph.errors import CheckpointError
+
+__all__ = ["EMBEDDED", "WEIGHTS", "embedded_path", "is_embedded"]
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+
+# Name -> folder below WEIGHTS. Judge A reports only; judge B may select, reward and train.
+EMBEDDED = {
+    "tiny-sd": "tiny-sd",
+    "clip-a": "judge-a/clip",
+    "clip-b": "judge-b/clip",
+    "detector-a": "judge-a/detector",
+    "detector-b": "judge-b/detector",
+    "reader-a": "judge-a/reader",
+    "reader-b": "judge-b/reader",
+}
+
+
+def is_embedded(name: str) -> bool:
+    """Whether `name` is an embedded model's."""
+    return name in EMBEDDED
+
+
+def embedded_path(name: str) -> Path:
+    """The folder of an embedded model. Raises CheckpointError for unknown names and for weights not yet trained."""
+    if name not in EMBEDDED:
+        raise CheckpointError(f"no embedded model {name!r}; there are: {', '.join(EMBEDDED)}")
+    path = WEIGHTS / EMBEDDED[name]
+    if not any(path.glob("*.json")):
+        raise CheckpointError(f"the embedded model {name!r} is not in {path}; train it with `make weights`")
+    return path

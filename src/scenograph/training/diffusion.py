@@ -1,0 +1,145 @@
+"""tiny-sd: the epsilon-prediction loss of latent diffusion (Ho et al. 2020; Rombach et al. 2022) on drawn scenes.
+
+Latents are encoded once and read from disk; the text tower is frozen. Captions are told anew each time a scene is met, one in
+ten is empty (for classifier-free guidance), and the result is an SD-1.x folder that stock diffusers loads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+from tqdm import tqdm
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from scenograph.datasets.drawn import DrawnScenes
+from scenograph.training.loop import Plan, Run
+from scenograph.training.vae import encode_scenes
+from scenograph.world.scenes import Scene, retell
+
+__all__ = ["DiffusionRecipe", "build_unet", "cache_latents", "stable_diffusion", "train_diffusion"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionRecipe:
+    """Sizes and plan of one latent diffusion model."""
+
+    name: str
+    plan: Plan
+    channels: tuple[int, int] = (96, 144)
+    layers: int = 1
+    heads: int = 4
+    drop_caption: float = 0.1
+    snr_gamma: float | None = 5.0  # Hang et al. 2023: min-SNR weighting; None is the plain mean
+
+
+def build_unet(recipe: DiffusionRecipe, *, text_width: int) -> UNet2DConditionModel:
+    """Two levels: mid block 8 x 8, up block with cross-attention 16 x 16, the grids that guidance reads in SD 1.5."""
+    torch.manual_seed(recipe.plan.seed)
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        layers_per_block=recipe.layers,
+        block_out_channels=recipe.channels,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=text_width,
+        attention_head_dim=recipe.heads,
+        norm_num_groups=16,
+    )
+    return unet.to(memory_format=torch.channels_last)
+
+
+def noise_schedule() -> DDIMScheduler:
+    """SD's own schedule with an exact end: DDIM, scaled linear, epsilon."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
+
+
+def cache_latents(vae: AutoencoderKL, drawn: DrawnScenes, path: str | Path) -> np.ndarray:
+    """Scaled latents of all drawn scenes, float16 (N, 4, 16, 16), encoded once into `path`."""
+    path = Path(path)
+    if not path.exists():
+        images, chunks = drawn.images_NHWC, []
+        for start in tqdm(range(0, drawn.count, 2048), desc="encoding", mininterval=5):
+            chunks.append(encode_scenes(vae, images[start : start + 2048]))
+        latents = np.concatenate(chunks).astype(np.float32) * vae.config.scaling_factor
+        temporary = path.with_suffix(".partial.npy")
+        np.save(temporary, latents.astype(np.float16))
+        temporary.rename(path)
+    return np.load(path)
+
+
+@torch.no_grad()
+def _tell(
+    scenes: list[Scene], tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, rng: np.random.Generator, drop: float
+) -> Tensor:
+    """Hidden states of freshly told captions, (B, T, C); a dropped caption is the empty string, as in sampling."""
+    words = Random(int(rng.integers(1 << 62)))
+    captions = [s.described.caption if words.random() < 0.3 else retell(s, words).caption for s in scenes]
+    captions = ["" if rng.random() < drop else c for c in captions]
+    ids = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    return text_encoder(ids)[0]
+
+
+def _weights(schedule: DDIMScheduler, t_B: Tensor, gamma: float | None) -> Tensor:
+    if gamma is None:
+        return torch.ones(len(t_B))
+    alpha_bar = schedule.alphas_cumprod[t_B]
+    snr = alpha_bar / (1 - alpha_bar)
+    return snr.clamp(max=gamma) / snr
+
+
+def train_diffusion(
+    recipe: DiffusionRecipe,
+    drawn: DrawnScenes,
+    latents: np.ndarray,
+    tokenizer: CLIPTokenizer,
+    text_encoder: CLIPTextModel,
+    folder: str | Path,
+) -> UNet2DConditionModel:
+    """Trains (or goes on training) and returns the UNet with averaged weights."""
+    unet = build_unet(recipe, text_width=text_encoder.config.hidden_size)
+    run = Run(folder, recipe.plan, unet, what=recipe.name)
+    schedule = noise_schedule()
+    text_encoder.requires_grad_(False).eval()
+    for step in run.steps():
+        rng = run.rng(step)
+        indices = np.sort(rng.choice(drawn.count, recipe.plan.batch, replace=False))
+        z = torch.from_numpy(latents[indices].astype(np.float32)).contiguous(memory_format=torch.channels_last)
+        text = _tell(drawn.scenes(indices), tokenizer, text_encoder, rng, recipe.drop_caption)
+        noise = torch.from_numpy(rng.standard_normal(z.shape, dtype=np.float32))
+        t_B = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, len(z)))
+        seen = run.model(schedule.add_noise(z, noise, t_B), t_B, encoder_hidden_states=text).sample
+        error_B = F.mse_loss(seen, noise, reduction="none").mean((1, 2, 3))
+        run.update((_weights(schedule, t_B, recipe.snr_gamma) * error_B).mean(), mse=error_B.mean())
+    run.finish()
+    return unet.eval()
+
+
+def stable_diffusion(
+    unet: UNet2DConditionModel, vae: AutoencoderKL, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel
+) -> StableDiffusionPipeline:
+    """The parts as a stock SD-1.x pipeline."""
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=noise_schedule(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

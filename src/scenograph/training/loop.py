@@ -1,0 +1,205 @@
+"""The loop under every training: schedule, gradient step, EMA, checkpoint, resume, log, curve.
+
+A story drives it:
+
+    run = Run(folder, plan, model)
+    for step in run.steps():                     # continues after the last checkpoint
+        loss, parts = ...                        # a batch chosen by `run.rng(step)` only, so that resuming is exact
+        run.update(loss, **parts)
+    run.finish()
+
+Whatever a step draws at random must come from `run.rng(step)` or from torch's global generator, which is stored with the
+checkpoint: a resumed run then walks through the same states as one that was never stopped. Several processes run through
+`accelerate launch`; each takes its own share of the batch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from scenograph.errors import TrainingError
+
+__all__ = ["Plan", "Run", "save_atomically"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long and how hard to train: AdamW, linear warm-up, cosine decay to a tenth (or to zero)."""
+
+    steps: int
+    batch: int
+    lr: float
+    seed: int = 0
+    warmup: int = 200
+    final_lr: float = 0.02
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 1.0
+    ema: float | None = 0.999
+    accumulate: int = 1
+    mixed_precision: str = "no"
+    save_minutes: float = 3.0
+    log_every: int = 25
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.lr * (self.final_lr + (1 - self.final_lr) * 0.5 * (1 + cos(pi * min(progress, 1.0))))
+
+
+def save_atomically(value: Any, path: Path) -> None:
+    """`torch.save` to a temporary name, then rename: a killed process never leaves half a file."""
+    temporary = path.with_suffix(path.suffix + ".partial")
+    torch.save(value, temporary)
+    os.replace(temporary, path)
+
+
+class Run:
+    """One training in one folder: `checkpoint.pt`, `log.jsonl`, `loss.png`."""
+
+    def __init__(self, folder: str | Path, plan: Plan, model: nn.Module, *, what: str = "training") -> None:
+        self.folder, self.plan, self.what = Path(folder), plan, what
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.accelerator = Accelerator(
+            gradient_accumulation_steps=plan.accumulate, mixed_precision=plan.mixed_precision
+        )
+        torch.manual_seed(plan.seed)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(self.parameters, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay)
+        self.bare = model
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.ema = [p.detach().clone() for p in self.parameters] if plan.ema else None
+        self.step, self.seconds = 0, 0.0
+        self._parts: dict[str, list[Tensor]] = defaultdict(list)
+        self._resume()
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches go."""
+        return self.accelerator.device
+
+    def rng(self, step: int) -> np.random.Generator:
+        """The only source of randomness for the batch of a step (and process)."""
+        return np.random.default_rng([self.plan.seed, step, self.accelerator.process_index])
+
+    def steps(self) -> Iterator[int]:
+        """The steps left to do, with a progress bar and a checkpoint every few minutes."""
+        bar = tqdm(total=self.plan.steps, initial=self.step, desc=self.what, mininterval=5, unit="step")
+        saved = started = time.monotonic()
+        already = self.seconds
+        while self.step < self.plan.steps:
+            with self.accelerator.accumulate(self.model):
+                yield self.step
+            self.step += 1
+            self.seconds = already + time.monotonic() - started
+            if self.step % self.plan.log_every == 0:
+                bar.set_postfix(self._log(), refresh=False)
+            bar.update()
+            if time.monotonic() - saved > 60 * self.plan.save_minutes:
+                self.save()
+                saved = time.monotonic()
+        bar.close()
+
+    def update(self, loss: Tensor, **parts: Tensor) -> None:
+        """One gradient step; `parts` are logged. A loss that is not finite stops the training with its step."""
+        if not torch.isfinite(loss):
+            self.save()
+            raise TrainingError(f"{self.what}: loss is {loss.item()} at step {self.step}; lower lr or look at the batch")
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.lr_at(self.step)
+        self.accelerator.backward(loss)
+        if self.accelerator.sync_gradients:
+            self.accelerator.clip_grad_norm_(self.parameters, self.plan.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None and self.accelerator.sync_gradients:
+            decay = min(self.plan.ema or 0.0, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(self.ema, [p.detach() for p in self.parameters], 1 - decay)
+        for name, value in {"loss": loss, **parts}.items():
+            self._parts[name].append(value.detach())
+
+    def use_ema(self) -> None:
+        """Exchanges the trained parameters and their averages; calling it twice changes nothing."""
+        if self.ema is None:
+            return
+        for parameter, average in zip(self.parameters, self.ema, strict=True):
+            kept = parameter.detach().clone()
+            parameter.data.copy_(average)
+            average.copy_(kept)
+
+    def finish(self) -> None:
+        """Last checkpoint and curve; the model is left holding the averaged weights."""
+        self.save()
+        self.use_ema()
+
+    def save(self) -> None:
+        """Writes checkpoint and curve; only the main process does."""
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "plan": asdict(self.plan),
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.bare.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema,
+            "torch_rng": torch.get_rng_state(),
+        }
+        save_atomically(state, self.folder / "checkpoint.pt")
+        self._draw_curve()
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["plan"]["seed"] != self.plan.seed or state["plan"]["batch"] != self.plan.batch:
+            raise TrainingError(f"{path} was made by plan {state['plan']}, this is {asdict(self.plan)}; use another folder")
+        self.bare.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema is not None:
+            self.ema = [e.to(p.device) for e, p in zip(state["ema"], self.parameters, strict=True)]
+        self.step, self.seconds = state["step"], state["seconds"]
+        torch.set_rng_state(state["torch_rng"].cpu())
+
+    def _log(self) -> dict[str, str]:
+        means = {name: float(torch.stack(values).mean()) for name, values in self._parts.items()}
+        self._parts.clear()
+        row = {"step": self.step, "seconds": round(self.seconds, 1), "lr": self.plan.lr_at(self.step), **means}
+        if self.accelerator.is_main_process:
+            with (self.folder / "log.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
+        return {name: f"{value:.4g}" for name, value in means.items()}
+
+    def _draw_curve(self) -> None:
+        log = self.folder / "log.jsonl"
+        if not log.exists():
+            return
+        from matplotlib.figure import Figure
+
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.subplots()
+        for name in [k for k in rows[-1] if k not in ("step", "seconds", "lr")]:
+            points = [(r["step"], r[name]) for r in rows if name in r]
+            axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
+        axes.set(xlabel="step", title=self.what, yscale="log" if min(r["loss"] for r in rows) > 0 else "linear")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+        figure.savefig(self.folder / "loss.png", dpi=110)

@@ -1,0 +1,92 @@
+"""The embedded autoencoder: diffusers' AutoencoderKL, f = 8, four latent channels, on random 64 px cuts of drawn scenes.
+
+It has no attention, so it is the same function on cuts and on whole pictures, and cuts are four times cheaper. Loss: L1 on
+pixels and on their differences (edges carry a drawing), plus a small KL term; no adversary, which flat drawings do not need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from scenograph.datasets.drawn import DrawnScenes
+from scenograph.training.loop import Plan, Run
+
+__all__ = ["VaeRecipe", "build_vae", "encode_scenes", "train_vae"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaeRecipe:
+    """Sizes and plan of the autoencoder."""
+
+    name: str
+    plan: Plan
+    channels: tuple[int, ...] = (16, 32, 64, 96)
+    layers: int = 1
+    cut: int = 64
+    kl: float = 1e-4
+    edges: float = 1.0
+
+
+def build_vae(recipe: VaeRecipe) -> AutoencoderKL:
+    """Random weights; channels_last, which two cores like."""
+    torch.manual_seed(recipe.plan.seed)
+    levels = len(recipe.channels)
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=recipe.channels,
+        layers_per_block=recipe.layers,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=128,
+        mid_block_add_attention=False,
+    )
+    return vae.to(memory_format=torch.channels_last)
+
+
+def _cuts(drawn: DrawnScenes, images: np.ndarray, rng: np.random.Generator, batch: int, size: int) -> Tensor:
+    indices = np.sort(rng.choice(drawn.count, batch, replace=False))
+    corners = rng.integers(0, images.shape[1] - size + 1, (batch, 2))
+    cuts = [images[i, y : y + size, x : x + size] for i, (y, x) in zip(indices, corners, strict=True)]
+    pixels = torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def _edges(a: Tensor, b: Tensor) -> Tensor:
+    return F.l1_loss(a.diff(dim=-1), b.diff(dim=-1)) + F.l1_loss(a.diff(dim=-2), b.diff(dim=-2))
+
+
+def train_vae(recipe: VaeRecipe, drawn: DrawnScenes, folder: str | Path) -> AutoencoderKL:
+    """Trains (or goes on training) and returns the autoencoder with its `scaling_factor` set to 1 / latent deviation."""
+    vae = build_vae(recipe)
+    run = Run(folder, recipe.plan, vae, what=recipe.name)
+    images = drawn.images_NHWC
+    for step in run.steps():
+        x = _cuts(drawn, images, run.rng(step), recipe.plan.batch, recipe.cut)
+        posterior = vae.encode(x).latent_dist
+        seen = vae.decode(posterior.sample()).sample
+        pixel, edge = F.l1_loss(seen, x), _edges(seen, x)
+        kl = posterior.kl().mean() / posterior.mean[0].numel()
+        run.update(pixel + recipe.edges * edge + recipe.kl * kl, pixel=pixel, edge=edge, kl=kl)
+    run.finish()
+    sample = encode_scenes(vae.eval(), images[: min(512, drawn.count)])
+    vae.register_to_config(scaling_factor=round(1 / float(np.std(sample.astype(np.float32))), 4))
+    return vae
+
+
+@torch.no_grad()
+def encode_scenes(vae: AutoencoderKL, images_NHWC: np.ndarray, *, batch: int = 64) -> np.ndarray:
+    """Latent means of drawn scenes, unscaled, float16 (N, 4, 16, 16)."""
+    latents = []
+    for start in range(0, len(images_NHWC), batch):
+        x = torch.from_numpy(np.ascontiguousarray(images_NHWC[start : start + batch])).permute(0, 3, 1, 2)
+        x = (x.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        latents.append(vae.encode(x).latent_dist.mean.half().numpy())
+    return np.concatenate(latents)
