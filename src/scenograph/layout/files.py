@@ -21,10 +21,9 @@ def load_layouts(path: str | Path) -> list[Layout]:
     with located(str(path)):
         try:
             data = Path(path).read_bytes()
-        except OSError as error:
-            raise LayoutError(
-                f"cannot be read ({error.strerror}); expected a JSON or JSON Lines file of layouts"
-            ) from None
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = getattr(error, "strerror", None) or error
+            raise LayoutError(f"cannot be read ({reason}); expected a JSON or JSON Lines file of layouts") from None
         values = jsontext.parse_lines(jsontext.decode(data))
         if len(values) == 1 and isinstance(values[0][1], list):
             values = [(f"layouts[{index}]", item) for index, item in enumerate(values[0][1])]
