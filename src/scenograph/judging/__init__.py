@@ -1,0 +1,14 @@
+"""Scores over (asked layout, seen layout, image), and the benchmark protocols made of them.
+
+    bootstrap       intervals and paired differences by resampling layouts
+    detection       COCO AP through pycocotools, matching, mean IoU
+    attributes      the attribute reader and the accuracy of asked colours, textures and shapes
+    clip            CLIP-s of images and of regions, retrieval checks of a CLIP
+    fid             Fréchet and kernel distances in a given feature space
+    judge           one image: a score per instance
+    results         results files, tables rendered from them
+    guidance_protocol   the comparison of guidance methods
+
+Nothing here paints or detects: protocols receive callables and objects. Modules are imported by name, because some
+of them need torch and some do not.
+"""

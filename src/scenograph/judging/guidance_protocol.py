@@ -1,0 +1,230 @@
+"""The comparison of guidance methods: the same layouts and seeds painted by every method, judged by the same judges.
+
+WinWinLay's tables (AP, AP50, CLIP-s, FID) with what they leave out: mean IoU, attribute accuracy, seconds,
+intervals, paired differences, and the drawn scenes of the same layouts as the ceiling that the judges themselves
+set. Methods come as callables, so nothing here knows how painting works. Pictures are kept in a folder as they are
+made: a broken run continues where it stopped, and one made from other layouts, seeds or settings is refused rather
+than mixed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from scenograph.errors import ResultError
+from scenograph.judging.attributes import Reader, attribute_tallies
+from scenograph.judging.bootstrap import Estimate, difference, resamples
+from scenograph.judging.clip import ClipScorer, clip_tally, region_clip_tally
+from scenograph.judging.detection import Coco, Detector, canonical, iou_tally
+from scenograph.judging.fid import SCALE, frechet_estimate, kernel_distance
+from scenograph.layout import Layout
+
+__all__ = ["CEILING", "SHARED", "Judges", "Paint", "compare", "measure", "paint_all"]
+
+Paint = Callable[[Sequence[Layout], Sequence[int]], Sequence[Image.Image]]
+
+CEILING = "drawn scenes"
+SHARED = ("ap", "ap50", "ap75", "ar", "mean_iou", "clip_s", "region_clip_s", "attributes", "attributes_detected")
+_FID_RESAMPLES = 200  # an eigendecomposition each
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judges:
+    """Who judges. For reported numbers: judges that nothing else selects, rewards or trains with."""
+
+    detector: Detector
+    reader: Reader
+    clip: ClipScorer
+
+
+def compare(
+    layouts: Sequence[Layout],
+    methods: Mapping[str, Paint],
+    judges: Judges,
+    *,
+    reference: Sequence[Image.Image],
+    folder: str | Path,
+    ceiling: Sequence[Image.Image] | None = None,
+    pairs: Sequence[tuple[str, str]] = (),
+    settings: Mapping[str, str] | None = None,
+    seed: int = 0,
+    batch_size: int = 8,
+    count: int = 1000,
+    report: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
+    """Paint and judge every method; rows for a results file.
+
+    One row per method and one for the ceiling with `<metric>`, `<metric>_ci` (95 %, layouts resampled) and, for the
+    metrics of `SHARED`, `<metric>_share` in percent of the ceiling; then one row "a − b" of paired differences for
+    each of `pairs`.
+
+    Args:
+        methods: name → paint(layouts, seeds) → images; called with at most `batch_size` layouts at a time.
+        reference: real (drawn) images for the Fréchet and kernel distances, of other scenes than `ceiling`.
+        folder: where pictures are kept, one folder per method.
+        ceiling: drawn images of the very same layouts.
+        settings: name → whatever else determines a method's pictures; a change of it refuses the kept pictures.
+        seed: layout i is painted from seed + i, and the resamples come from seed.
+        count: resamples.
+
+    Raises:
+        ResultError: no layouts, a pair names an unknown method, lists do not fit, or kept pictures belong to
+            another run.
+    """
+    _check(layouts, methods, ceiling, pairs)
+    asked = canonical(layouts, judges.detector.labels)
+    weights_RN = resamples(len(layouts), count=count, seed=seed)
+    reference_MD = judges.clip.image_features(reference)
+    measured: dict[str, dict[str, Estimate]] = {}
+    rows: list[dict[str, Any]] = []
+    best = None if ceiling is None else measure(ceiling, asked, judges, reference_MD, weights_RN)
+    for name, paint in methods.items():
+        seeds = [seed + index for index in range(len(layouts))]
+        kept = Path(folder) / _slug(name)
+        images, seconds = paint_all(paint, layouts, seeds, kept, (settings or {}).get(name, ""), batch_size, report)
+        report(f"{name}: judging")
+        measured[name] = measure(images, asked, judges, reference_MD, weights_RN)
+        rows.append(_row(name, len(layouts), measured[name], best) | {"seconds": seconds})
+    if best is not None:
+        rows.append(_row(CEILING, len(layouts), best, best))
+    for first, second in pairs:
+        gaps = {m: difference(one, measured[second][m]) for m, one in measured[first].items()}
+        rows.append(_row(f"{first} − {second}", len(layouts), gaps, None))
+    return rows
+
+
+def measure(
+    images: Sequence[Image.Image],
+    asked: Sequence[Layout],
+    judges: Judges,
+    reference_MD: Tensor,
+    weights_RN: NDArray[np.int64],
+) -> dict[str, Estimate]:
+    """Every metric of one set of images with its resamples. `asked` has labels the detector knows (`canonical`)."""
+    vocabulary = judges.detector.labels or sorted({one.label for layout in asked for one in layout.instances})
+    seen = judges.detector.detect(images, vocabulary)
+    estimates = Coco(asked, seen).estimates(weights_RN)
+    tallies = {"mean_iou": iou_tally(asked, seen), "clip_s": clip_tally(images, asked, judges.clip)}
+    tallies["region_clip_s"] = region_clip_tally(images, asked, judges.clip)
+    tallies |= attribute_tallies(images, asked, judges.reader)
+    tallies["attributes_detected"] = attribute_tallies(images, asked, judges.reader, seen=seen)["attributes"]
+    estimates |= {name: tally.estimate(weights_RN) for name, tally in tallies.items()}
+    features_ND = judges.clip.image_features(images)
+    fid = frechet_estimate(features_ND, reference_MD, weights_RN[:_FID_RESAMPLES])
+    estimates["world_fid"] = Estimate(value=SCALE * fid.value, samples_R=SCALE * fid.samples_R)
+    kid = SCALE * kernel_distance(features_ND, reference_MD)
+    estimates["world_kid"] = Estimate(value=kid, samples_R=np.full(1, np.nan))
+    return estimates
+
+
+def paint_all(
+    paint: Paint,
+    layouts: Sequence[Layout],
+    seeds: Sequence[int],
+    folder: str | Path,
+    settings: str = "",
+    batch_size: int = 8,
+    report: Callable[[str], None] = lambda line: None,
+) -> tuple[list[Image.Image], float]:
+    """Paint what the folder does not have yet; all images, and the mean seconds per image when they were painted.
+
+    Raises ResultError when the folder holds another run, or `paint` returns another number of images.
+    """
+    home = Path(folder)
+    home.mkdir(parents=True, exist_ok=True)
+    run = _fingerprint(layouts, seeds, settings)
+    seconds = _kept(home, run)
+    missing = [i for i in range(len(layouts)) if str(i) not in seconds or not _picture(home, i).exists()]
+    for start in range(0, len(missing), batch_size):
+        batch = missing[start : start + batch_size]
+        began = time.perf_counter()
+        images = paint([layouts[i] for i in batch], [seeds[i] for i in batch])
+        each = (time.perf_counter() - began) / len(batch)
+        if len(images) != len(batch):
+            raise ResultError(
+                f"painting {len(batch)} layouts for {home.name} gave {len(images)} images; expected as many"
+            )
+        for i, image in zip(batch, images, strict=True):
+            image.save(_picture(home, i))
+            seconds[str(i)] = each
+        part = home / ".run.json"
+        part.write_text(json.dumps({"run": run, "seconds": seconds}), encoding="utf-8")
+        os.replace(part, home / "run.json")
+        report(f"{home.name}: {len(layouts) - len(missing) + start + len(batch)} of {len(layouts)}, {each:.2f} s each")
+    images_all = []
+    for i in range(len(layouts)):
+        with Image.open(_picture(home, i)) as image:
+            images_all.append(image.convert("RGB"))
+    return images_all, sum(seconds[str(i)] for i in range(len(layouts))) / len(layouts)
+
+
+def _kept(home: Path, run: str) -> dict[str, float]:
+    """Index → seconds of the pictures that the folder already has. Raises ResultError when they are another run's."""
+    log = home / "run.json"
+    if not log.exists():
+        return {}
+    kept = json.loads(log.read_text(encoding="utf-8"))
+    if kept["run"] != run:
+        raise ResultError(
+            f"{home} holds pictures of other layouts, seeds or settings; remove it or choose another folder"
+        )
+    return {str(index): float(each) for index, each in kept["seconds"].items()}
+
+
+def _row(name: str, n: int, measured: Mapping[str, Estimate], best: Mapping[str, Estimate] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "n": n}
+    for metric, estimate in measured.items():
+        if np.isnan(estimate.value):
+            continue
+        row[metric] = estimate.value
+        if np.isfinite(estimate.samples_R).any():
+            row[f"{metric}_ci"] = list(estimate.interval)
+        if best is not None and metric in SHARED and best[metric].value > 0:
+            row[f"{metric}_share"] = 100 * estimate.value / best[metric].value
+    return row
+
+
+def _check(
+    layouts: Sequence[Layout],
+    methods: Mapping[str, Paint],
+    ceiling: Sequence[Image.Image] | None,
+    pairs: Sequence[tuple[str, str]],
+) -> None:
+    if len(layouts) < 2:
+        raise ResultError(f"a comparison needs at least 2 layouts, got {len(layouts)}")
+    if ceiling is not None and len(ceiling) != len(layouts):
+        raise ResultError(
+            f"the ceiling needs one drawn image per layout, got {len(ceiling)} for {len(layouts)} layouts"
+        )
+    unknown = {name for pair in pairs for name in pair} - set(methods)
+    if unknown:
+        raise ResultError(f"pairs name {', '.join(sorted(unknown))}; the methods are {', '.join(methods)}")
+    if len({_slug(name) for name in methods}) != len(methods) or CEILING in methods:
+        raise ResultError(
+            f"method names must differ in their letters and digits and not be {CEILING!r}, got {list(methods)}"
+        )
+
+
+def _fingerprint(layouts: Sequence[Layout], seeds: Sequence[int], settings: str) -> str:
+    text = json.dumps([[layout.to_dict() for layout in layouts], list(seeds), settings], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name)
+
+
+def _picture(folder: Path, index: int) -> Path:
+    return folder / f"{index:05d}.png"

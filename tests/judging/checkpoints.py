@@ -1,0 +1,235 @@
+"""Tiny random judges of the real classes, saved in the formats that published and embedded judges have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    BertConfig,
+    BertTokenizer,
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    DFineConfig,
+    DFineForObjectDetection,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    GroundingDinoImageProcessorPil,
+    GroundingDinoProcessor,
+    HGNetV2Config,
+    Owlv2Config,
+    Owlv2ForObjectDetection,
+    Owlv2ImageProcessorPil,
+    Owlv2Processor,
+    ResNetConfig,
+    ResNetForImageClassification,
+    RTDetrConfig,
+    RTDetrForObjectDetection,
+    RTDetrImageProcessorPil,
+    RTDetrResNetConfig,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+    SwinConfig,
+    VisionTextDualEncoderModel,
+)
+
+from tests.tiny import tiny_tokenizer
+
+LABELS = ("dog", "cat", "teddy bear")
+READINGS = ("noun:dog", "noun:cat", "colour:red", "colour:blue", "texture:plain", "texture:striped", "shape:round")
+
+
+def _detector_options(channels: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "freeze_backbone_batch_norms": False,
+        "id2label": dict(enumerate(LABELS)),
+        "label2id": {label: index for index, label in enumerate(LABELS)},
+        "d_model": 32,
+        "encoder_hidden_dim": 32,
+        "encoder_in_channels": list(channels),
+        "feat_strides": [8, 16],
+        "encoder_ffn_dim": 32,
+        "encoder_attention_heads": 2,
+        "encode_proj_layers": [1],
+        "hidden_expansion": 0.5,
+        "decoder_in_channels": [32, 32],
+        "decoder_ffn_dim": 32,
+        "num_feature_levels": 2,
+        "decoder_layers": 2,
+        "decoder_attention_heads": 2,
+        "num_queries": 10,
+        "num_denoising": 4,
+        "anchor_image_size": None,
+    }
+
+
+def rt_detr() -> RTDetrForObjectDetection:
+    """Judge A's class, on its own small ResNet."""
+    torch.manual_seed(0)
+    backbone = RTDetrResNetConfig(  # type: ignore[call-arg]  # out_features is read from the keyword rest
+        embedding_size=8,
+        hidden_sizes=[8, 12, 16],
+        depths=[1, 1, 1],
+        layer_type="basic",
+        out_features=["stage2", "stage3"],
+    )
+    return RTDetrForObjectDetection(RTDetrConfig(backbone_config=backbone, **_detector_options((12, 16))))
+
+
+def d_fine() -> DFineForObjectDetection:
+    """Judge B's class, on a small HGNet."""
+    torch.manual_seed(0)
+    backbone = HGNetV2Config(  # type: ignore[call-arg]  # out_indices is read from the keyword rest
+        stem_channels=[3, 8, 8],
+        stage_in_channels=[8, 8, 12, 16],
+        stage_mid_channels=[8, 8, 8, 8],
+        stage_out_channels=[8, 12, 16, 16],
+        stage_num_blocks=[1, 1, 1, 1],
+        stage_numb_of_layers=[1, 1, 1, 1],
+        stage_kernel_size=[3, 3, 3, 3],
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 12, 16, 16],
+        embedding_size=8,
+        out_indices=[2, 3],
+    )
+    options = _detector_options((12, 16)) | {"depth_mult": 0.34, "lqe_hidden_dim": 8}
+    return DFineForObjectDetection(DFineConfig(backbone_config=backbone, **options))
+
+
+def save_detector(model: Any, path: Path) -> Path:
+    """A closed-vocabulary detector with the embedded judges' image processor: nothing but ÷ 255."""
+    model.save_pretrained(path)
+    size = {"height": 128, "width": 128}
+    RTDetrImageProcessorPil(do_resize=False, do_pad=False, do_normalize=False, size=size).save_pretrained(path)
+    return path
+
+
+def save_grounding_dino(path: Path) -> Path:
+    """GroundingDINO with a one-layer Swin and BERT of a dozen words."""
+    torch.manual_seed(0)
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        ".",
+        "a",
+        "an",
+        "?",
+        "cat",
+        "dog",
+        "teddy",
+        "bear",
+        "app",
+        "##le",
+    ]
+    tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(words)}, do_lower_case=True)
+    config = GroundingDinoConfig(
+        backbone_config=SwinConfig(  # type: ignore[call-arg]  # out_indices again
+            image_size=64,
+            embed_dim=8,
+            depths=[1, 1, 1, 1],
+            num_heads=[1, 1, 2, 2],
+            window_size=2,
+            out_indices=[2, 3, 4],
+        ),
+        text_config=BertConfig(
+            vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+        ),
+        d_model=32,
+        num_queries=12,
+        encoder_layers=1,
+        encoder_ffn_dim=16,
+        encoder_attention_heads=2,
+        decoder_layers=2,
+        decoder_ffn_dim=16,
+        decoder_attention_heads=2,
+        num_feature_levels=3,
+        max_text_len=32,
+    )
+    GroundingDinoForObjectDetection(config).save_pretrained(path)
+    images = GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 128})
+    GroundingDinoProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(path)
+    return path
+
+
+def _text_options(tokenizer: Any) -> dict[str, Any]:
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+_VISION: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 64,
+    "patch_size": 16,
+}
+
+
+def save_owlv2(path: Path) -> Path:
+    """OWLv2 with one-layer towers; 16 tokens a query, as published."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer()
+    tokenizer.model_max_length = 16
+    text = _text_options(tokenizer) | {"max_position_embeddings": 16}
+    Owlv2ForObjectDetection(Owlv2Config(text_config=text, vision_config=_VISION, projection_dim=16)).save_pretrained(
+        path
+    )
+    images = Owlv2ImageProcessorPil(size={"height": 64, "width": 64})
+    Owlv2Processor(image_processor=images, tokenizer=tokenizer).save_pretrained(path)
+    return path
+
+
+def save_dual_encoder(path: Path) -> Path:
+    """The embedded CLIP's format: a SigLIP image tower and a CLIP text tower, without an image processor."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer()
+    model = VisionTextDualEncoderModel(
+        vision_model=SiglipVisionModel(SiglipVisionConfig(**_VISION)),
+        text_model=CLIPTextModel(CLIPTextConfig(**_text_options(tokenizer))),
+    )
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def save_clip(path: Path) -> Path:
+    """A hub CLIP's format."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer()
+    CLIPModel(
+        CLIPConfig(text_config=_text_options(tokenizer), vision_config=_VISION, projection_dim=16)
+    ).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64}).save_pretrained(path)
+    return path
+
+
+def save_reader(path: Path) -> Path:
+    """The attribute reader's format: a stock classifier whose labels are "group:value"."""
+    torch.manual_seed(0)
+    config = ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 8],
+        depths=[1, 1],
+        layer_type="basic",
+        id2label=dict(enumerate(READINGS)),
+        label2id={label: index for index, label in enumerate(READINGS)},
+    )
+    ResNetForImageClassification(config).save_pretrained(path)
+    return path

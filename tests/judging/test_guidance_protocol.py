@@ -1,0 +1,131 @@
+"""The comparison end to end: painters that draw rectangles, an echo for a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenograph.errors import ResultError
+from scenograph.grounding.echo import EchoGrounder
+from scenograph.judging.clip import TransformersClip
+from scenograph.judging.guidance_protocol import CEILING, Judges, Paint, compare, paint_all
+from scenograph.judging.results import render_table, write_results
+from scenograph.layout import Box, Instance, Layout
+from tests.judging.checkpoints import save_dual_encoder
+from tests.judging.test_attributes import MiddlePixel, painted
+
+
+def random_layouts(count: int) -> list[Layout]:
+    rng = np.random.default_rng(0)
+    layouts = []
+    for _ in range(count):
+        x, y = rng.uniform(0, 0.5, 2).tolist()
+        colour = str(rng.choice(["red", "blue"]))
+        one = Instance(caption=f"a {colour} dog", box=Box(x, y, x + 0.4, y + 0.4))
+        layouts.append(Layout(caption=f"a photo of a {colour} dog", instances=(one,)))
+    return layouts
+
+
+LAYOUTS = random_layouts(12)
+
+
+def draw(layout: Layout, *, colour: str | None = None) -> Image.Image:
+    (one,) = layout.instances
+    return painted((colour or one.caption.split()[1], (one.box.x0, one.box.y0, one.box.x1, one.box.y1)))
+
+
+class Painter:
+    """Draws the asked box in the asked colour, or always in red; can break down; remembers what it was asked."""
+
+    def __init__(self, *, colour: str | None = None, breaks_after: int | None = None) -> None:
+        self.colour, self.breaks_after = colour, breaks_after
+        self.seeds: list[int] = []
+
+    def __call__(self, layouts: Sequence[Layout], seeds: Sequence[int]) -> list[Image.Image]:
+        if self.breaks_after is not None and len(self.seeds) >= self.breaks_after:
+            raise KeyboardInterrupt
+        self.seeds += seeds
+        return [draw(layout, colour=self.colour) for layout in layouts]
+
+
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory: pytest.TempPathFactory) -> Judges:
+    clip = TransformersClip.from_pretrained(save_dual_encoder(tmp_path_factory.mktemp("clip")))
+    return Judges(detector=EchoGrounder(LAYOUTS), reader=MiddlePixel(), clip=clip)
+
+
+def test_end_to_end(judges: Judges, tmp_path: Path) -> None:
+    drawn = [draw(layout) for layout in LAYOUTS]
+    lines: list[str] = []
+    rows = compare(
+        LAYOUTS,
+        {"right": Painter(), "all red": Painter(colour="red")},
+        judges,
+        reference=drawn[::-1],
+        folder=tmp_path / "pictures",
+        ceiling=drawn,
+        pairs=[("right", "all red")],
+        batch_size=5,
+        count=50,
+        report=lines.append,
+    )
+    right, red, ceiling, gap = rows
+    assert [row["name"] for row in rows] == ["right", "all red", CEILING, "right − all red"]
+    assert all(row["n"] == 12 for row in rows)
+    assert right["ap"] == right["ap50"] == right["mean_iou"] == pytest.approx(100)
+    assert right["ap_ci"] == pytest.approx([100, 100])
+    blue = sum("blue" in layout.caption for layout in LAYOUTS)
+    assert (right["attributes"], red["attributes"]) == (100, pytest.approx(100 * (12 - blue) / 12))
+    assert red["attributes_ci"][0] < red["attributes"] < red["attributes_ci"][1]
+    assert red["attributes_share"] == pytest.approx(red["attributes"])
+    assert gap["attributes"] == pytest.approx(100 - red["attributes"]) and gap["attributes_ci"][0] > 0
+    assert (gap["ap"], gap["ap_ci"]) == (0, [0, 0])
+    assert right["world_fid"] == pytest.approx(0, abs=1e-3) and red["world_fid"] > 1
+    assert {k: v for k, v in right.items() if k not in ("name", "seconds")} == {
+        k: pytest.approx(v) for k, v in ceiling.items() if k != "name"
+    }
+    assert right["seconds"] > 0 and "seconds" not in ceiling
+    assert "shape" not in right and "world_kid_ci" not in right
+    assert "right: 5 of 12" in lines[0]
+    write_results(tmp_path / "r.json", what="w", command="c", seed=0, rows=rows)
+    assert "| right | 100.0 [100.0, 100.0] |" in render_table(tmp_path / "r.json", {"ap": "AP"})
+
+
+def test_a_broken_run_continues_where_it_stopped(tmp_path: Path) -> None:
+    seeds = list(range(100, 112))
+    with pytest.raises(KeyboardInterrupt):
+        paint_all(Painter(breaks_after=5), LAYOUTS, seeds, tmp_path, batch_size=5)
+    rest = Painter()
+    images, seconds = paint_all(rest, LAYOUTS, seeds, tmp_path, batch_size=5)
+    assert rest.seeds == list(range(105, 112))
+    assert [list(i.getdata()) for i in images] == [list(draw(layout).getdata()) for layout in LAYOUTS]
+    idle = Painter()
+    assert paint_all(idle, LAYOUTS, seeds, tmp_path)[1] == seconds
+    assert idle.seeds == []
+
+
+def test_pictures_of_another_run_are_refused(tmp_path: Path) -> None:
+    paint_all(Painter(), LAYOUTS[:2], [0, 1], tmp_path, "steps 50")
+    for layouts, seeds, settings in (
+        (LAYOUTS[1:3], [0, 1], "steps 50"),
+        (LAYOUTS[:2], [0, 2], "steps 50"),
+        (LAYOUTS[:2], [0, 1], "steps 25"),
+    ):
+        with pytest.raises(ResultError, match="holds pictures of other layouts, seeds or settings"):
+            paint_all(Painter(), layouts, seeds, tmp_path, settings)
+
+
+def test_mistakes_are_named(judges: Judges, tmp_path: Path) -> None:
+    methods: dict[str, Paint] = {"plain": Painter()}
+    with pytest.raises(ResultError, match="at least 2 layouts, got 1"):
+        compare(LAYOUTS[:1], methods, judges, reference=[], folder=tmp_path)
+    with pytest.raises(ResultError, match="pairs name guided; the methods are plain"):
+        compare(LAYOUTS, methods, judges, reference=[], folder=tmp_path, pairs=[("guided", "plain")])
+    with pytest.raises(ResultError, match="got 1 for 12 layouts"):
+        compare(LAYOUTS, methods, judges, reference=[], folder=tmp_path, ceiling=[draw(LAYOUTS[0])])
+    with pytest.raises(ResultError, match="painting 2 layouts for plain gave 0 images"):
+        paint_all(lambda layouts, seeds: [], LAYOUTS[:2], [0, 1], tmp_path / "plain")
