@@ -207,8 +207,9 @@ def test_every_box_owns_a_cell_near_it(sides: tuple[float, float, float, float],
     rows, columns = cells(Box(x0, y0, x1, y1), grid)
     assert len(rows) >= 1 and len(columns) >= 1
     assert 0 <= rows.start < rows.stop <= grid[0] and 0 <= columns.start < columns.stop <= grid[1]
-    assert columns.start / grid[1] < x1 and columns.stop / grid[1] > x0 or columns.stop == grid[1]
-    assert len(columns) <= (x1 - x0) * grid[1] + 1
+    for span, low, high, count in ((rows, y0, y1, grid[0]), (columns, x0, x1, grid[1])):
+        assert span.start / count <= high and span.stop / count >= low  # touches the box
+        assert len(span) <= (high - low) * count + 1
 
 
 @pytest.mark.parametrize(

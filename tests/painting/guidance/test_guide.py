@@ -77,6 +77,19 @@ def test_scale_pushes_harder(update: Backprop | Langevin) -> None:
         assert not torch.allclose(moves[1], moves[0])
 
 
+@pytest.mark.parametrize(
+    ("update", "whole"),
+    [(Backprop(threshold=None), 0), (Langevin(score="unconditional"), 0), (Langevin(), 4), (Langevin(score="cfg"), 4)],
+)
+def test_the_forward_ends_early_unless_its_prediction_is_needed(update: Backprop | Langevin, whole: int) -> None:
+    unet = tiny_unet("sd")
+    step, seen = make_step(unet, [0]), []
+    step = replace(step, forward_uncond=lambda z: torch.ones_like(z))
+    unet.conv_out.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
+    Guidance(energy=AttentionEnergy(), update=update).guide(latents([0]), step)
+    assert seen == [False] * whole
+
+
 def test_only_the_window_is_guided() -> None:
     unet, z = tiny_unet("sd"), latents([0])
     guidance = made("layout-control-reset", window=Window(steps=2, start=1))

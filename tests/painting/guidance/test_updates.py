@@ -104,6 +104,17 @@ def test_the_matched_control_steps_as_far_as_aef_in_the_other_direction() -> Non
     assert (own > 1.5 * move.flatten(1).norm(dim=1)).all()  # what the control is for
 
 
+def test_the_matched_control_stops_when_aef_would() -> None:
+    unet = tiny_unet("sd", DOUBLE)
+    step, z = make_step(unet, [0]), latents([0], DOUBLE)
+    naef = NonLocalAttentionEnergy(reduce="mean")
+    (of_aef,), (of_naef,) = (energy_and_gradient(energy, z, step)[0].tolist() for energy in (MEAN, naef))
+    assert of_aef < of_naef
+    guidance = Guidance(energy=naef, update=Backprop(threshold=(of_aef + of_naef) / 2, step_length_of=MEAN))
+    guidance.guide(z, step)
+    assert len(guidance.log.steps[0].energy) == 1
+
+
 def langevin_by_hand(
     z: Tensor, step: Step, energy: Energy, epsilon: Tensor, r: float = 0.06, nu: float = 1.0
 ) -> Tensor:
