@@ -50,11 +50,14 @@ def test_reader_refuses_labels_without_groups(tmp_path: Path) -> None:
         AttributeReader.from_pretrained(save_detector(rt_detr(), tmp_path))
 
 
-def test_crop_has_a_margin_and_stays_on_the_canvas() -> None:
+def test_crop_has_a_margin_and_repeats_the_edge() -> None:
     image = Image.new("RGB", (100, 200))
     assert crop(image, Box(0.2, 0.2, 0.6, 0.6)).size == (48, 96)
     assert crop(image, Box(0.2, 0.2, 0.6, 0.6), margin=0).size == (40, 80)
-    assert crop(image, Box(0.0, 0.0, 0.5, 1.0)).size == (55, 200)
+    assert crop(image, Box(0.0, 0.0, 0.5, 1.0)).size == (60, 240)
+    image.putpixel((0, 0), (255, 0, 0))
+    corner = np.array(crop(image, Box(0.0, 0.0, 0.5, 0.5)))
+    assert (corner[:11, :6] == (255, 0, 0)).all() and corner.sum() == 11 * 6 * 255
     assert crop(image, Box(0.999, 0.999, 1.0, 1.0)).size == (1, 1)
 
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from scenograph.errors import CheckpointError, ResultError
+from scenograph.judging.attributes import crop
 from scenograph.judging.clip import TransformersClip, clip_tally, first_of, region_clip_tally, twin_accuracy
 from scenograph.layout import Box, Instance, Layout
 from tests.judging.checkpoints import rt_detr, save_clip, save_detector, save_dual_encoder
@@ -56,7 +57,7 @@ def test_clip_s_and_region_clip_s_are_cosines_of_the_right_pairs(tmp_path: Path)
     expected = clip.image_features([image]) @ clip.text_features(["a red dog and a blue cat", "a"]).T
     assert whole.total_N.tolist() == pytest.approx(expected[0].tolist(), abs=1e-6)
     regions = region_clip_tally([image, image], layouts, clip)
-    crops = clip.image_features([image.crop((0, 0, 64, 128)), image.crop((64, 0, 128, 128))])
+    crops = clip.image_features([crop(image, left.box, margin=0.08), crop(image, right.box, margin=0.08)])
     cosines = (crops * clip.text_features(["a red dog", "a blue cat"])).sum(dim=1)
     assert regions.total_N.tolist() == pytest.approx([float(cosines.sum()), 0], abs=1e-6)
     assert regions.count_N.tolist() == [2, 0]

@@ -43,14 +43,16 @@ class Reader(Protocol):
 
 
 def crop(image: Image.Image, box: Box, *, margin: float = MARGIN) -> Image.Image:
-    """The box's pixels with `margin` of its width and height around it, cut at the canvas; at least one pixel."""
+    """The box's pixels with `margin` of its width and height around it; at least one pixel.
+
+    Beyond the canvas its edge is repeated, as in training, so that a crop keeps its proportions at the border.
+    """
     width, height = image.size
-    x0, x1 = (box.x0 - margin * box.width) * width, (box.x1 + margin * box.width) * width
-    y0, y1 = (box.y0 - margin * box.height) * height, (box.y1 + margin * box.height) * height
-    left, top = min(max(0, round(x0)), width - 1), min(max(0, round(y0)), height - 1)
-    return image.convert("RGB").crop(
-        (left, top, max(left + 1, min(width, round(x1))), max(top + 1, min(height, round(y1))))
-    )
+    left, right = round((box.x0 - margin * box.width) * width), round((box.x1 + margin * box.width) * width)
+    top, bottom = round((box.y0 - margin * box.height) * height), round((box.y1 + margin * box.height) * height)
+    columns = np.clip(np.arange(left, max(right, left + 1)), 0, width - 1)
+    rows = np.clip(np.arange(top, max(bottom, top + 1)), 0, height - 1)
+    return Image.fromarray(np.asarray(image.convert("RGB"))[rows[:, None], columns])
 
 
 def asked_attributes(instance: Instance) -> dict[str, str]:

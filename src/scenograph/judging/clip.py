@@ -23,8 +23,17 @@ from scenograph.judging.bootstrap import Tally
 from scenograph.judging.checkpoints import checkpoint
 from scenograph.layout import Layout
 
-__all__ = ["ClipScorer", "TransformersClip", "clip_tally", "first_of", "region_clip_tally", "twin_accuracy"]
+__all__ = [
+    "REGION_MARGIN",
+    "ClipScorer",
+    "TransformersClip",
+    "clip_tally",
+    "first_of",
+    "region_clip_tally",
+    "twin_accuracy",
+]
 
+REGION_MARGIN = 0.08  # what the embedded CLIP sees around a region in training
 _DUAL = "vision-text-dual-encoder"
 
 
@@ -111,13 +120,13 @@ def clip_tally(images: Sequence[Image.Image], layouts: Sequence[Layout], clip: C
 
 
 def region_clip_tally(images: Sequence[Image.Image], layouts: Sequence[Layout], clip: ClipScorer) -> Tally:
-    """Region CLIP-s: the cosine of each asked box's crop (no margin) with its instance's caption."""
+    """Region CLIP-s: the cosine of each asked box's crop with its instance's caption."""
     if len(images) != len(layouts):
         raise ResultError(
             f"region CLIP-s needs one image per layout, got {len(images)} images and {len(layouts)} layouts"
         )
     pairs = [(image, one) for image, layout in zip(images, layouts, strict=True) for one in layout.instances]
-    crops_MD = clip.image_features([crop(image, one.box, margin=0) for image, one in pairs])
+    crops_MD = clip.image_features([crop(image, one.box, margin=REGION_MARGIN) for image, one in pairs])
     texts_MD = clip.text_features([one.caption for _, one in pairs])
     cosines = iter((crops_MD * texts_MD).sum(dim=-1).tolist())
     return Tally.of([next(cosines) for _ in layout.instances] for layout in layouts)

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from scenograph.judging.attributes import Reader, asked_attributes, crop
-from scenograph.judging.clip import ClipScorer
+from scenograph.judging.clip import REGION_MARGIN, ClipScorer
 from scenograph.judging.detection import MATCH_SCORE, Detector, canonical, match
 from scenograph.layout import Box, Instance, Layout
 
@@ -133,6 +133,6 @@ def _score(
 def _region_cosines(image: Image.Image, asked: Sequence[Instance], clip: ClipScorer | None) -> list[float | None]:
     if clip is None:
         return [None] * len(asked)
-    crops_ND = clip.image_features([crop(image, one.box, margin=0) for one in asked])
+    crops_ND = clip.image_features([crop(image, one.box, margin=REGION_MARGIN) for one in asked])
     cosines_N = (crops_ND * clip.text_features([one.caption for one in asked])).sum(dim=-1)
     return [float(cosine) for cosine in cosines_N]
