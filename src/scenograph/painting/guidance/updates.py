@@ -62,6 +62,7 @@ class Backprop:
 
     @property
     def needs_prediction(self) -> bool:
+        """Never: the forward stops at the last map."""
         return False
 
     def __call__(self, latents_BCHW: Tensor, landscape: Landscape, *, scale: float) -> Tensor:
@@ -110,6 +111,7 @@ class Langevin:
 
     @property
     def needs_prediction(self) -> bool:
+        """Unless the score comes from the unconditional pass alone."""
         return self.score != "unconditional"
 
     def __call__(self, latents_BCHW: Tensor, landscape: Landscape, *, scale: float) -> Tensor:
