@@ -17,7 +17,6 @@ from scenograph.grounding.detector import (
     OpenVocabularyDetector,
     Owlv2Detector,
     TransformersDetector,
-    dino_prompt,
     layout_of,
     load_detector,
 )
@@ -89,10 +88,16 @@ def test_threshold_and_unknown_words(tmp_path: Path) -> None:
         load_detector(path).detect([noise(128, 128)], ["zebra"])
 
 
-def test_dino_prompt_follows_the_convention() -> None:
-    prompt, spans = dino_prompt(["cat", "Teddy Bear", "apple"])
-    assert prompt == "a cat . a teddy bear . an apple ."
-    assert [prompt[a:b] for a, b in spans] == ["cat", "teddy bear", "apple"]
+def test_dino_prompt_follows_the_convention(tmp_path: Path) -> None:
+    detector = load_detector(save_grounding_dino(tmp_path), threshold=0.0)
+    assert isinstance(detector, GroundingDinoDetector)
+    given: list[torch.Tensor] = []
+    hook = detector.model.register_forward_pre_hook(lambda _m, _a, kw: given.append(kw["input_ids"]), with_kwargs=True)
+    (layout,) = detector.detect([noise(64, 64)], ["cat", "Teddy Bear", "apple"])
+    hook.remove()
+    words = "[CLS] a cat . a teddy bear . an app ##le . [SEP]".split()
+    assert detector.processor.tokenizer.convert_ids_to_tokens(given[0][0]) == words
+    assert "Teddy Bear" in {one.label for one in layout.instances}  # the caller's spelling, not the prompt's
 
 
 @pytest.mark.parametrize(("save", "kind"), [(save_grounding_dino, GroundingDinoDetector), (save_owlv2, Owlv2Detector)])

@@ -38,7 +38,7 @@ __all__ = [
     "load_detector",
 ]
 
-MAX_DETECTIONS = 100
+_MAX_DETECTIONS = 100
 _STRIDE = 32
 
 Scored = tuple[float, str, tuple[float, float, float, float]]
@@ -67,7 +67,7 @@ def load_detector(
 def layout_of(found: Sequence[Scored], size: tuple[int, int]) -> Layout:
     """Scored labels and corners (fractions of the canvas, possibly beyond it) as a layout, best score first."""
     instances = []
-    for score, label, corners in sorted(found, key=lambda one: -one[0])[:MAX_DETECTIONS]:
+    for score, label, corners in sorted(found, key=lambda one: -one[0])[:_MAX_DETECTIONS]:
         x0, y0, x1, y1 = (min(max(side, 0.0), 1.0) for side in corners)
         if (x1 - x0) * size[0] >= 0.5 and (y1 - y0) * size[1] >= 0.5:
             instances.append(Instance(caption=label, label=label, box=Box(x0, y0, x1, y1), score=min(score, 1.0)))
@@ -175,7 +175,7 @@ class OpenVocabularyDetector(ABC):
 
     @torch.inference_mode()
     def detect(self, images: Sequence[Image.Image], vocabulary: Sequence[str]) -> list[Layout]:
-        """One layout per image; every (box, word) pair at or above the threshold, the best `MAX_DETECTIONS`."""
+        """One layout per image; every (box, word) pair at or above the threshold, the best 100."""
         words = list(dict.fromkeys(vocabulary))
         if not words:
             return [layout_of([], image.size) for image in images]
@@ -199,7 +199,7 @@ class GroundingDinoDetector(OpenVocabularyDetector):
 
     def scored(self, images: Sequence[Image.Image], words: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Raises CheckpointError when the vocabulary is longer than the text tower's window."""
-        prompt, spans = dino_prompt(words)
+        prompt, spans = _dino_prompt(words)
         encoded = self.processor.tokenizer(prompt, return_offsets_mapping=True)
         window = int(self.model.config.max_text_len)
         if len(encoded["input_ids"]) > window:
@@ -224,7 +224,7 @@ class Owlv2Detector(OpenVocabularyDetector):
 
     def scored(self, images: Sequence[Image.Image], words: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Boxes are rescaled from the padded square to the image."""
-        queries = [f"a photo of {with_article(word)}" for word in words]
+        queries = [f"a photo of {_with_article(word)}" for word in words]
         inputs = self.processor(images=list(images), text=[queries] * len(images), return_tensors="pt")
         outputs = self.model(**inputs.to(self.model.device))
         width, height = images[0].size
@@ -233,16 +233,16 @@ class Owlv2Detector(OpenVocabularyDetector):
         return outputs.logits.float().sigmoid().cpu(), _corners(outputs.pred_boxes.float().cpu()) * scale_4
 
 
-def with_article(word: str) -> str:
+def _with_article(word: str) -> str:
     """ "a cat", "an apple"."""
     return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
 
 
-def dino_prompt(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+def _dino_prompt(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
     """GroundingDINO's prompt and the span of characters of each word in it (without its article)."""
     prompt, spans = "", []
     for word in words:
-        prompt += with_article(word.lower())
+        prompt += _with_article(word.lower())
         spans.append((len(prompt) - len(word), len(prompt)))
         prompt += " . "
     return prompt.strip(), spans
