@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from scenograph.errors import CheckpointError, DependencyError
-from scenograph.models.families import Family, check_channels, default_size, family_of_file, family_of_folder
+from scenograph.models.families import Family, check_channels, family_of_file, family_of_folder
 
 _HUB_SECONDS = 5.0  # for one look at the hub, and for the head of a file
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
@@ -63,12 +63,20 @@ def load_pipeline(
         family, pipeline = _load_file(source, dtype, config)
     else:
         family, pipeline = _load_folder(source, str(name), dtype, variant)
-    channels = pipeline.vae.config.latent_channels
-    check_channels(pipeline.unet.config.in_channels, str(name), channels)
-    if pipeline.unet.config.sample_size is None:
-        raise CheckpointError(f"the UNet config of {str(name)!r} has no sample_size; expected the latent size: add it")
-    default_size(pipeline)
+    _check(pipeline, str(name))
     return family, freeze(pipeline).to(device)
+
+
+def _check(pipeline: Any, name: str) -> None:
+    """What the libraries load without a word, and cannot work."""
+    check_channels(pipeline.unet.config.in_channels, name, pipeline.vae.config.latent_channels)
+    if pipeline.unet.config.sample_size is None:
+        raise CheckpointError(f"the UNet config of {name!r} has no sample_size; expected the latent size: add it")
+    for part in ("tokenizer", "tokenizer_2"):
+        tokenizer = pipeline.components.get(part)
+        # A tokenizer whose files are missing is built with nothing but its special tokens.
+        if tokenizer is not None and len(tokenizer) <= len(tokenizer.all_special_tokens):
+            raise CheckpointError(f"the {part} of {name!r} has no vocabulary; fetch or save the checkpoint again")
 
 
 def freeze(pipeline: Any) -> Any:

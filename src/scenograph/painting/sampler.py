@@ -6,7 +6,7 @@ each with its own generator, and one hook: before the classifier-free-guidance f
 latents.
 
 Guidance sees VP latents (`schedulers.py` says why and how) in at least float32, and reaches the UNet through the
-closures of `Step`, which are differentiable in the latents. The loop itself builds no graph: guidance opens its own.
+closures of `Step`, which are differentiable in the latents. The loop itself builds no graph; autograd is on in `guide`.
 """
 
 from __future__ import annotations
@@ -166,10 +166,11 @@ def _guide(guidance: Guide, latents_BCHW: Tensor, step: Step, scale: float) -> t
     """
     half = latents_BCHW.dtype in (torch.float16, torch.bfloat16)
     vp_BCHW = (latents_BCHW.float() if half else latents_BCHW) / scale
-    guided_BCHW = guidance.guide(vp_BCHW, step)
+    with torch.enable_grad():
+        guided_BCHW = guidance.guide(vp_BCHW, step)
     if guided_BCHW is vp_BCHW:
         return latents_BCHW, None
-    shift_BCHW = (guided_BCHW - vp_BCHW) * scale
+    shift_BCHW = (guided_BCHW.detach() - vp_BCHW) * scale
     if not torch.isfinite(shift_BCHW).all():
         raise GuidanceError(f"guidance made the latents infinite or NaN at step {step.index + 1} of {step.total}")
     moved_B = (shift_BCHW != 0).flatten(1).any(1)
