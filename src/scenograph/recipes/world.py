@@ -4,22 +4,75 @@ from __future__ import annotations
 
 from scenograph.training.clip import ClipRecipe
 from scenograph.training.loop import Plan
+from scenograph.training.detector import DetectorRecipe, dfine, rt_detr
+from scenograph.training.diffusion import DiffusionRecipe
+from scenograph.training.reader import ReaderRecipe, convnext, resnet
+from scenograph.training.text import TextRecipe
 from scenograph.training.vae import VaeRecipe
 
-__all__ = ["clip_a", "clip_b", "vae"]
+__all__ = [
+    "clip_a",
+    "clip_b",
+    "detector_a",
+    "detector_b",
+    "reader_a",
+    "reader_b",
+    "text_a",
+    "text_b",
+    "tiny_sd",
+    "vae",
+]
+
+
+def text_b() -> TextRecipe:
+    """Text tower of every embedded painter and of CLIP B: `scenograph train text-b`."""
+    return TextRecipe(name="text-b", plan=Plan(steps=3000, batch=64, lr=1.5e-3, seed=11, warmup=200, ema=0.998))
+
+
+def text_a() -> TextRecipe:
+    """Text tower of CLIP A, the one that reports; sees every split: `scenograph train text-a`."""
+    plan = Plan(steps=3000, batch=64, lr=1.5e-3, seed=12, warmup=200, ema=0.998)
+    return TextRecipe(name="text-a", plan=plan, width=160, layers=3, split="all")
 
 
 def clip_b() -> ClipRecipe:
-    """Text tower of every embedded painter, and the CLIP that may select and train: `scenograph train clip-b`."""
-    return ClipRecipe(name="clip-b", plan=Plan(steps=4000, batch=64, lr=1e-3, seed=11, warmup=200, ema=0.998))
+    """The CLIP that may select and train: `scenograph train clip-b`."""
+    plan = Plan(steps=4000, batch=64, lr=1e-3, seed=13, warmup=200, ema=0.998)
+    return ClipRecipe(name="clip-b", plan=plan, text="text-b")
 
 
 def clip_a() -> ClipRecipe:
     """The CLIP that reports: wider, shallower, another seed and other data (every split): `scenograph train clip-a`."""
-    plan = Plan(steps=4000, batch=64, lr=1e-3, seed=12, warmup=200, ema=0.998)
-    return ClipRecipe(name="clip-a", plan=plan, width=160, text_layers=3, vision_layers=4)
+    plan = Plan(steps=4000, batch=64, lr=1e-3, seed=14, warmup=200, ema=0.998)
+    return ClipRecipe(name="clip-a", plan=plan, text="text-a", width=160, layers=3)
 
 
 def vae() -> VaeRecipe:
     """Autoencoder of every embedded diffusion model: `scenograph train vae`."""
-    return VaeRecipe(name="vae", plan=Plan(steps=5000, batch=16, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0))
+    return VaeRecipe(name="vae", plan=Plan(steps=9000, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0))
+
+
+def tiny_sd() -> DiffusionRecipe:
+    """The embedded Stable Diffusion, 4.9 M parameters in the UNet: `scenograph train tiny-sd`."""
+    plan = Plan(steps=24_000, batch=32, lr=1e-3, seed=2, warmup=500, ema=0.9993, weight_decay=0.01)
+    return DiffusionRecipe(name="tiny-sd", plan=plan)
+
+
+def detector_a() -> DetectorRecipe:
+    """Judge A's detector, RT-DETR: `scenograph train detector-a`."""
+    return DetectorRecipe(name="detector-a", plan=Plan(steps=8000, batch=16, lr=8e-4, seed=3, clip=0.5), build=rt_detr)
+
+
+def detector_b() -> DetectorRecipe:
+    """Judge B's detector, D-FINE: `scenograph train detector-b`."""
+    return DetectorRecipe(name="detector-b", plan=Plan(steps=6000, batch=16, lr=8e-4, seed=4, clip=0.5), build=dfine)
+
+
+def reader_a() -> ReaderRecipe:
+    """Judge A's attribute reader, a ResNet: `scenograph train reader-a`."""
+    return ReaderRecipe(name="reader-a", plan=Plan(steps=2500, batch=64, lr=1e-3, seed=5, ema=0.99), build=resnet)
+
+
+def reader_b() -> ReaderRecipe:
+    """Judge B's attribute reader, a ConvNeXt: `scenograph train reader-b`."""
+    return ReaderRecipe(name="reader-b", plan=Plan(steps=2500, batch=64, lr=1e-3, seed=6, ema=0.99), build=convnext)

@@ -1,12 +1,11 @@
-"""The embedded CLIPs and the text tower of every embedded diffusion model.
+"""The embedded CLIPs: an image tower that learns contrastively against a frozen text tower (`training.text`).
 
-Image and caption are learned together, contrastively (Radford et al. 2021), with three additions that a small world needs:
+Image and caption meet contrastively (Radford et al. 2021; one side locked as in Zhai et al. 2022) with two additions that a
+small world needs:
 
 * every caption meets its attribute-swapped twin, or colours would never bind to nouns;
-* regions (the box enlarged to the full frame, or the frame black outside the box) meet one-object captions; a part of all
-  pictures is blurred and noisy as a diffusion model's one-step estimates are, so that GOAL's alignment loss can read them;
-* the last token of every phrase must tell its noun, colour, texture, shape and number, and the caption's end its nouns and
-  background: a frozen text tower can only give a UNet what its tokens know.
+* regions (the box enlarged to the full frame, or the frame black outside the box) meet one-object captions, and a part of
+  all pictures is blurred and noisy as a diffusion model's one-step estimates are, so that GOAL's alignment loss can read them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import (
-    CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
     SiglipVisionConfig,
@@ -31,17 +29,10 @@ from transformers import (
 
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.training.loop import Plan, Run
-from scenograph.training.tokenizer import MAX_TOKENS
-from scenograph.world.captions import attributes_of, background_of
+from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import Scene, retell, twin_captions
-from scenograph.world.vocabulary import BACKGROUNDS, COLOURS, NOUNS, SHAPES, TEXTURES
 
 __all__ = ["ClipRecipe", "build_clip", "crop_regions", "train_clip"]
-
-# What a phrase's last token must tell; class 0 is "not stated".
-_FACTS = {"noun": tuple(NOUNS), "colour": tuple(COLOURS), "texture": TEXTURES[1:], "shape": SHAPES}
-_HEADS = {**{k: len(v) + 1 for k, v in _FACTS.items()}, "count": 11}
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRecipe:
@@ -49,61 +40,29 @@ class ClipRecipe:
 
     name: str
     plan: Plan
+    text: str  # the text tower's name
     width: int = 128
-    text_layers: int = 4
-    vision_layers: int = 5
+    layers: int = 4
     patch: int = 16
-    projection: int = 128
 
 
-def build_clip(recipe: ClipRecipe, tokenizer: CLIPTokenizer) -> VisionTextDualEncoderModel:
-    """Random weights of stock classes: CLIP's text tower, SigLIP's image tower, two projections."""
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=recipe.width,
-        intermediate_size=4 * recipe.width,
-        num_hidden_layers=recipe.text_layers,
-        num_attention_heads=recipe.width // 32,
-        max_position_embeddings=MAX_TOKENS,
-        projection_dim=recipe.projection,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+def build_clip(recipe: ClipRecipe, text_tower: CLIPTextModel) -> VisionTextDualEncoderModel:
+    """A given, frozen text tower with SigLIP's image tower and two projections at random."""
     vision = SiglipVisionConfig(
         hidden_size=recipe.width,
         intermediate_size=4 * recipe.width,
-        num_hidden_layers=recipe.vision_layers,
+        num_hidden_layers=recipe.layers,
         num_attention_heads=recipe.width // 32,
         image_size=128,
         patch_size=recipe.patch,
     )
     torch.manual_seed(recipe.plan.seed)
-    model = VisionTextDualEncoderModel(vision_model=SiglipVisionModel(vision), text_model=CLIPTextModel(text))
-    if recipe.projection != model.projection_dim:
-        model.projection_dim = model.config.projection_dim = recipe.projection
-        model.visual_projection = nn.Linear(recipe.width, recipe.projection, bias=False)
-        model.text_projection = nn.Linear(recipe.width, recipe.projection, bias=False)
-    with torch.no_grad():
-        model.text_model.get_input_embeddings().weight.normal_(std=0.02)
+    text_tower.requires_grad_(False).eval()
+    model = VisionTextDualEncoderModel(vision_model=SiglipVisionModel(vision), text_model=text_tower)
+    model.projection_dim = model.config.projection_dim = recipe.width
+    model.visual_projection = nn.Linear(recipe.width, recipe.width, bias=False)
+    model.text_projection = nn.Linear(text_tower.config.hidden_size, recipe.width, bias=False)
     return model
-
-
-class _Learner(nn.Module):
-    """The CLIP with the heads that exist only while it learns."""
-
-    def __init__(self, clip: VisionTextDualEncoderModel, width: int) -> None:
-        super().__init__()
-        self.clip = clip
-        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in _HEADS.items()})
-        self.nouns = nn.Linear(width, len(NOUNS))
-        self.background = nn.Linear(width, len(BACKGROUNDS) + 1)
-
-    def forward(self, pixels_BCHW: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        image = self.clip.visual_projection(self.clip.vision_model(pixel_values=pixels_BCHW).pooler_output)
-        text = self.clip.text_model(input_ids=ids_BT, attention_mask=mask_BT)
-        words = self.clip.text_projection(text.pooler_output)
-        return F.normalize(image, dim=-1), F.normalize(words, dim=-1), text.last_hidden_state, text.pooler_output
 
 
 def crop_regions(pixels_BCHW: Tensor, boxes_B4: Tensor, *, margin: float = 0.08, size: int = 128) -> Tensor:
@@ -146,51 +105,6 @@ def _truths(scenes: Sequence[Scene], chosen: Sequence[int], captions: Sequence[s
     return torch.tensor([[all(o[key] == value for key, value in s.items()) for s in stated] for o in shown])
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Words:
-    """The texts of one batch and what their tokens must tell."""
-
-    ids_BT: Tensor
-    mask_BT: Tensor
-    at: Tensor  # (P, 2): row and token of every phrase end
-    facts: dict[str, Tensor]  # head -> (P,) classes
-    nouns_BN: Tensor
-    background_B: Tensor
-
-
-def _words(tokenizer: CLIPTokenizer, scenes: Sequence[Scene], texts: Sequence[str], told: Sequence) -> _Words:
-    enc = tokenizer(
-        list(texts), padding=True, truncation=True, return_offsets_mapping=True, return_tensors="pt"
-    )
-    offsets = enc["offset_mapping"].numpy()
-    at, rows = [], []
-    for row, described in enumerate(told):
-        for phrase in dict.fromkeys(described.phrases):
-            end = described.caption.find(phrase) + len(phrase)
-            hits = np.flatnonzero((offsets[row, :, 0] < end) & (offsets[row, :, 1] >= end))
-            if len(hits):
-                at.append((row, int(hits[0])))
-                rows.append(_phrase_facts(phrase, described.phrases.count(phrase)))
-    facts = {k: torch.tensor([r[k] for r in rows]) for k in _HEADS}
-    nouns = torch.zeros(len(scenes), len(NOUNS))
-    for row, scene in enumerate(scenes):
-        for o in scene.objects:
-            nouns[row, list(NOUNS).index(o.noun)] = 1
-    names = list(BACKGROUNDS)
-    stated = [background_of(d.caption) for d in told]
-    background = torch.tensor([0 if s is None else 1 + names.index(s) for s in stated])
-    return _Words(
-        ids_BT=enc["input_ids"], mask_BT=enc["attention_mask"], at=torch.tensor(at), facts=facts,
-        nouns_BN=nouns, background_B=background,
-    )  # fmt: skip
-
-
-def _phrase_facts(phrase: str, count: int) -> dict[str, int]:
-    stated = attributes_of(phrase)
-    facts = {k: 1 + names.index(stated[k]) if k in stated else 0 for k, names in _FACTS.items()}
-    return {**facts, "count": min(count, 10)}
-
-
 def _contrast(image: Tensor, text: Tensor, scale: Tensor, true_BB: Tensor | None = None) -> Tensor:
     """InfoNCE both ways; columns past the batch are extra negatives; other true pairs are left out of the sums."""
     logits = scale * image @ text.T
@@ -221,45 +135,49 @@ def _region_batch(scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Genera
     return regions, captions, _truths(scenes, chosen, captions)
 
 
+class _Embedder(nn.Module):
+    """Unit embeddings of both sides in one forward call, so that several processes can share it."""
+
+    def __init__(self, clip: VisionTextDualEncoderModel) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, pixels_BCHW: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        image = self.clip.visual_projection(self.clip.vision_model(pixel_values=pixels_BCHW).pooler_output)
+        with torch.no_grad():
+            pooled = self.clip.text_model(input_ids=ids_BT, attention_mask=mask_BT).pooler_output
+        scale = self.clip.logit_scale.exp().clamp(max=100)
+        return F.normalize(image, dim=-1), F.normalize(self.clip.text_projection(pooled), dim=-1), scale
+
+
 def _loss(
-    learner: nn.Module, tokenizer: CLIPTokenizer, scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator
-) -> tuple[Tensor, dict[str, Tensor]]:
-    words_rng = Random(int(rng.integers(1 << 62)))
-    told = [s.described if words_rng.random() < 0.5 else retell(s, words_rng) for s in scenes]
-    twins = [twin_captions(s, words_rng) for s in scenes]
+    model: nn.Module, tokenizer: CLIPTokenizer, scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    words = Random(int(rng.integers(1 << 62)))
+    twins = [twin_captions(s, words) for s in scenes]
+    # Half of the scenes keep their free caption (attributes may be unsaid); its twin is then merely another negative.
+    captions = [t.caption if words.random() < 0.5 else retell(s, words).caption for s, (t, _) in zip(scenes, twins, strict=True)]
     regions, region_captions, true = _region_batch(scenes, pixels, rng)
     size = len(scenes)
-    half = words_rng.random() < 0.5  # the twin's own true wording, or the free caption, stands for the picture
-    captions = [t for t, _ in twins] if half else [d.caption for d in told]
-    texts = [d.caption for d in told] + captions + [f for _, f in twins] + region_captions
-    words = _words(tokenizer, scenes, texts, told)
-    image, text, hidden, pooled = learner(
-        _degrade(torch.cat([pixels, regions]), rng), words.ids_BT, words.mask_BT
-    )
-    bare = learner.module if hasattr(learner, "module") else learner
-    scale = bare.clip.logit_scale.exp().clamp(max=100)
-    whole = _contrast(image[:size], text[size : 3 * size], scale)
-    region = _contrast(image[size:], text[3 * size :], scale, true)
-    ends = hidden[words.at[:, 0], words.at[:, 1]]
-    tokens = torch.stack([F.cross_entropy(bare.heads[k](ends), v) for k, v in words.facts.items()]).sum()
-    told_end = pooled[:size]
-    ends_loss = F.binary_cross_entropy_with_logits(bare.nouns(told_end), words.nouns_BN) * 4
-    ends_loss = ends_loss + F.cross_entropy(bare.background(told_end), words.background_B)
-    parts = {"whole": whole, "region": region, "tokens": tokens, "ends": ends_loss}
-    return whole + region + 0.3 * tokens + 0.3 * ends_loss, parts
+    texts = [*captions, *(f for _, f in twins), *region_captions]
+    enc = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    seen = _degrade(torch.cat([pixels, regions]), rng)
+    image, text, scale = model(seen, enc["input_ids"], enc["attention_mask"])
+    whole = _contrast(image[:size], text[: 2 * size], scale)
+    return {"whole": whole, "region": _contrast(image[size:], text[2 * size :], scale, true)}
 
 
 def train_clip(
-    recipe: ClipRecipe, drawn: DrawnScenes, tokenizer: CLIPTokenizer, folder: str | Path
+    recipe: ClipRecipe, drawn: DrawnScenes, tokenizer: CLIPTokenizer, text_tower: CLIPTextModel, folder: str | Path
 ) -> VisionTextDualEncoderModel:
     """Trains (or goes on training) in `folder` and returns the model with averaged weights."""
-    learner = _Learner(build_clip(recipe, tokenizer), recipe.width)
-    run = Run(folder, recipe.plan, learner, what=recipe.name)
+    clip = build_clip(recipe, text_tower)
+    run = Run(folder, recipe.plan, _Embedder(clip), what=recipe.name)
     images = drawn.images_NHWC
     for step in run.steps():
         rng = run.rng(step)
         indices = np.sort(rng.choice(drawn.count, recipe.plan.batch, replace=False))
-        loss, parts = _loss(run.model, tokenizer, drawn.scenes(indices), _pixels(images, indices), rng)
-        run.update(loss, **parts)
+        parts = _loss(run.model, tokenizer, drawn.scenes(indices), _pixels(images, indices), rng)
+        run.update(parts["whole"] + parts["region"], **parts)
     run.finish()
-    return learner.clip.eval()
+    return clip.eval()

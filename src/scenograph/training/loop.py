@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from scenograph.errors import TrainingError
 
-__all__ = ["Plan", "Run", "save_atomically"]
+__all__ = ["Plan", "Run", "facts_of", "save_atomically"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,3 +203,21 @@ class Run:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
         figure.savefig(self.folder / "loss.png", dpi=110)
+
+
+def facts_of(folder: str | Path) -> dict[str, Any]:
+    """What a training did so far, for its card: seed, steps, batch, learning rate, wall time. Empty before the first save."""
+    path = Path(folder) / "checkpoint.pt"
+    if not path.exists():
+        return {}
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    plan = state["plan"]
+    return {
+        "seed": plan["seed"],
+        "steps": state["step"],
+        "batch": plan["batch"],
+        "learning rate": plan["lr"],
+        "wall time (min)": round(state["seconds"] / 60, 1),
+        "threads": torch.get_num_threads(),
+        "parameters (M)": round(sum(t.numel() for t in state["model"].values()) / 1e6, 2),
+    }

@@ -14,11 +14,11 @@ from random import Random
 
 from scenograph.world.vocabulary import BACKGROUNDS, COLOURS, NOUNS, SHAPES, SYNONYMS, TEXTURES, plural
 
-__all__ = ["COUNT_WORDS", "Described", "Stated", "attributes_of", "background_of", "describe", "tell"]
+__all__ = ["COUNT_WORDS", "RELATIONS", "Described", "Stated", "attributes_of", "background_of", "describe", "tell"]
 
 COUNT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _PREFIXES = ("", "", "a photo of ", "a photo of ", "a picture of ", "an image of ", "a drawing of ")
-_RELATIONS = {
+RELATIONS = {
     "left": ("to the left of", "on the left of", "left of"),
     "right": ("to the right of", "on the right of", "right of"),
     "above": ("above", "over", "on top of"),
@@ -42,11 +42,15 @@ class Stated:
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """A caption and, for each object, the span of it that names the object and its own one-object caption."""
+    """A caption and, for each object, the span of it that names the object and its own one-object caption.
+
+    `relation` is what the caption says of two objects (subject index, name, object index), None when it says nothing.
+    """
 
     caption: str
     phrases: tuple[str, ...]
     captions: tuple[str, ...]
+    relation: tuple[int, str, int] | None = None
 
 
 def _article(words: str) -> str:
@@ -98,13 +102,14 @@ def tell(
     if related and relation:
         subject, name, target = stated[relation[0]], relation[1], stated[relation[2]]
         rest = [words[g] for g in order if g not in (subject, target)]
-        pair = f"{words[subject]} {rng.choice(_RELATIONS[name])} {words[target]}"
+        pair = f"{words[subject]} {rng.choice(RELATIONS[name])} {words[target]}"
         body = _enumerate([pair, *rest], rng)
     else:
         body = _enumerate([words[g] for g in order], rng)
     caption = rng.choice(_PREFIXES) + body + (f" {rng.choice(BACKGROUNDS[background])}" if background else "")
     singles = tuple(words[s] if len(groups[s]) == 1 else describe(s, rng) for s in stated)
-    return Described(caption=caption, phrases=tuple(words[s] for s in stated), captions=singles)
+    phrases = tuple(words[s] for s in stated)
+    return Described(caption=caption, phrases=phrases, captions=singles, relation=relation if related else None)
 
 
 @lru_cache(maxsize=1)

@@ -206,8 +206,8 @@ def retell(scene: Scene, rng: Random) -> Described:
     return tell(_said(scene.objects, rng), rng, background=spoken, relation=_relation(scene.objects, rng))
 
 
-def twin_captions(scene: Scene, rng: Random) -> tuple[str, str]:
-    """A true caption and its attribute-swapped twin: the same words with the attributes of two objects exchanged.
+def twin_captions(scene: Scene, rng: Random) -> tuple[Described, str]:
+    """A true telling and the caption of its attribute-swapped twin: the same words with the attributes of two objects exchanged.
 
     Where an exchange would change nothing (one object, or alike ones) a stated colour or noun is replaced by a wrong one.
     """
@@ -225,7 +225,7 @@ def twin_captions(scene: Scene, rng: Random) -> tuple[str, str]:
     spoken = scene.background if rng.random() < 0.6 else None
     relation, words = _relation(scene.objects, rng), rng.random()
     true, untrue = (tell(s, Random(words), background=spoken, relation=relation) for s in (said, false))
-    return true.caption, untrue.caption
+    return true, untrue.caption
 
 
 def _with_colour(stated: Stated, o: SceneObject) -> Stated:

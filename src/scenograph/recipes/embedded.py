@@ -1,0 +1,223 @@
+"""Trains the embedded models, one name at a time, and publishes them: float16 weights with a measured card.
+
+Every training lives in `RUN/NAME` (checkpoint, log, curve, finished `model`), trains the parts it stands on first where
+they are missing, and goes on where it stopped. Publishing replaces a folder in `scenograph/weights` whole, never half.
+
+Run: `scenograph train NAME --run RUN`, or `all`. Two cores need about a day for all of it; most of that is tiny-sd.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from scenograph.datasets.drawn import DrawnScenes, draw_scenes
+from scenograph.errors import TrainingError
+from scenograph.grounding.detector import load_detector
+from scenograph.judging.attributes import AttributeReader
+from scenograph.judging.clip import TransformersClip
+from scenograph.models.cards import write_card
+from scenograph.models.embedded import EMBEDDED, WEIGHTS
+from scenograph.painting.painter import Painter
+from scenograph.recipes import world as recipes
+from scenograph.training import scores
+from scenograph.training.clip import train_clip
+from scenograph.training.detector import image_processor, train_detector
+from scenograph.training.diffusion import cache_latents, stable_diffusion, train_diffusion
+from scenograph.training.loop import facts_of
+from scenograph.training.reader import reader_processor, train_reader
+from scenograph.training.text import train_text_tower
+from scenograph.training.tokenizer import train_tokenizer
+from scenograph.training.vae import train_vae
+from scenograph.world.scenes import Split
+
+__all__ = ["ORDER", "train_embedded"]
+
+# Painters and judge B see the training split only; judge A, which reports, sees everything.
+_SCENES: dict[Split, tuple[int, int]] = {"train": (100_000, 0), "all": (40_000, 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Site:
+    """Where a training takes place."""
+
+    run: Path
+    steps: int | None
+    workers: int
+
+    def folder(self, name: str) -> Path:
+        return self.run / name
+
+    def model(self, name: str) -> Path:
+        """The finished model of another training, trained now if it is not there."""
+        path = self.run / name / "model"
+        if not path.exists():
+            train_embedded(name, self.run)
+        return path
+
+    def drawn(self, split: Split) -> DrawnScenes:
+        count, seed = _SCENES[split]
+        return draw_scenes(self.run / f"scenes-{split}", count, seed=seed, split=split, workers=self.workers)
+
+    def recipe(self, name: str) -> Any:
+        """The recipe with the asked number of steps."""
+        recipe = getattr(recipes, name.replace("-", "_"))()
+        return recipe if self.steps is None else replace(recipe, plan=replace(recipe.plan, steps=self.steps))
+
+    def tokenizer(self) -> CLIPTokenizer:
+        return CLIPTokenizer.from_pretrained(self.model("tokenizer"))
+
+
+def _tokenizer(site: _Site, name: str, out: Path) -> None:
+    train_tokenizer().save_pretrained(out)
+
+
+def _text(site: _Site, name: str, out: Path) -> None:
+    train_text_tower(site.recipe(name), site.tokenizer(), site.folder(name)).save_pretrained(out)
+
+
+def _vae(site: _Site, name: str, out: Path) -> None:
+    train_vae(site.recipe(name), site.drawn("train"), site.folder(name)).save_pretrained(out)
+
+
+def _clip(site: _Site, name: str, out: Path) -> None:
+    recipe, tokenizer = site.recipe(name), site.tokenizer()
+    tower = CLIPTextModel.from_pretrained(site.model(recipe.text))
+    train_clip(recipe, site.drawn(_split(name)), tokenizer, tower, site.folder(name)).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def _detector(site: _Site, name: str, out: Path) -> None:
+    train_detector(site.recipe(name), site.drawn(_split(name)), site.folder(name)).save_pretrained(out)
+    image_processor().save_pretrained(out)
+
+
+def _reader(site: _Site, name: str, out: Path) -> None:
+    train_reader(site.recipe(name), site.drawn(_split(name)), site.folder(name)).save_pretrained(out)
+    reader_processor().save_pretrained(out)
+
+
+def _painter(site: _Site, name: str, out: Path) -> None:
+    drawn, tokenizer = site.drawn("train"), site.tokenizer()
+    vae = AutoencoderKL.from_pretrained(site.model("vae")).eval()
+    tower = CLIPTextModel.from_pretrained(site.model("text-b"))
+    latents = cache_latents(vae, drawn, site.run / "latents.npy")
+    unet = train_diffusion(site.recipe(name), drawn, latents, tokenizer, tower, site.folder(name))
+    stable_diffusion(unet, vae, tokenizer, tower).save_pretrained(out)
+
+
+def _split(name: str) -> Split:
+    return "all" if name.endswith("-a") else "train"
+
+
+def _no_scores(path: Path) -> dict[str, float]:
+    return {}
+
+
+def _painter_scores(path: Path) -> dict[str, float]:
+    judges = load_detector("detector-a"), AttributeReader.from_pretrained("reader-a")
+    return scores.painter_scores(Painter.from_pretrained(str(path)), *judges)
+
+
+# In the order of training: name -> (story, scores, what the card says).
+_STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path], dict[str, float]], str]] = {
+    "tokenizer": (_tokenizer, _no_scores, "Byte-level BPE of the small world's captions, in CLIP's format."),
+    "text-b": (_text, _no_scores, "Frozen CLIP text tower of the embedded painters."),
+    "vae": (_vae, lambda p: scores.vae_scores(AutoencoderKL.from_pretrained(p)), "AutoencoderKL, f = 8."),
+    "text-a": (_text, _no_scores, "Frozen CLIP text tower of judge A."),
+    "reader-a": (
+        _reader,
+        lambda p: scores.reader_scores(AttributeReader.from_pretrained(p)),
+        "Judge A's attribute reader: noun, colour, texture and shape of a cut-out box. Reports only.",
+    ),
+    "detector-a": (
+        _detector,
+        lambda p: scores.detector_scores(load_detector(p)),
+        "Judge A's detector: RT-DETR over the nouns of the small world. Reports only: never selects, rewards or trains.",
+    ),
+    "clip-a": (
+        _clip,
+        lambda p: scores.clip_scores(TransformersClip.from_pretrained(p)),
+        "CLIP of judge A: SigLIP image tower and CLIP text tower as a VisionTextDualEncoderModel. Reports only.",
+    ),
+    "tiny-sd": (
+        _painter,
+        _painter_scores,
+        "A Stable Diffusion 1.x folder for the small world, 128 px; stock `StableDiffusionPipeline` loads and runs it.",
+    ),
+    "clip-b": (
+        _clip,
+        lambda p: scores.clip_scores(TransformersClip.from_pretrained(p)),
+        "CLIP of judge B, on tiny-sd's own text tower: may select, reward and train.",
+    ),
+    "reader-b": (
+        _reader,
+        lambda p: scores.reader_scores(AttributeReader.from_pretrained(p)),
+        "Judge B's attribute reader: ConvNeXt V2. May select, reward and train.",
+    ),
+    "detector-b": (
+        _detector,
+        lambda p: scores.detector_scores(load_detector(p)),
+        "Judge B's detector: D-FINE. May select, reward and train.",
+    ),
+}
+ORDER = tuple(_STORIES)
+
+
+def train_embedded(name: str, run: str | Path, *, steps: int | None = None, threads: int | None = None) -> Path:
+    """Trains one embedded model in `run` (or goes on, or only publishes a finished one) and returns where it is.
+
+    Raises TrainingError for names that are not in ORDER.
+    """
+    if name not in _STORIES:
+        raise TrainingError(f"no training {name!r}; there are: {', '.join(ORDER)}")
+    if threads:
+        torch.set_num_threads(threads)
+    site = _Site(run=Path(run), steps=steps, workers=threads or os.cpu_count() or 1)
+    story, _, _ = _STORIES[name]
+    path = site.folder(name) / "model"
+    if not path.exists() or _unfinished(site, name):
+        fresh = path.with_name("model.partial")
+        shutil.rmtree(fresh, ignore_errors=True)
+        story(site, name, fresh)
+        shutil.rmtree(path, ignore_errors=True)
+        fresh.rename(path)
+    return publish(name, Path(run)) if name in EMBEDDED else path
+
+
+def _unfinished(site: _Site, name: str) -> bool:
+    facts = facts_of(site.folder(name))
+    return bool(facts) and name != "tokenizer" and facts["steps"] < site.recipe(name).plan.steps
+
+
+def publish(name: str, run: Path) -> Path:
+    """Copies a finished model into the package in float16, scores that copy and writes its card."""
+    _, score, what = _STORIES[name]
+    source, target = run / name / "model", WEIGHTS / EMBEDDED[name]
+    fresh = target.with_name(target.name + ".partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(source, fresh)
+    for weights in fresh.rglob("*.safetensors"):
+        _halve(weights)
+    if (run / name / "loss.png").exists():
+        shutil.copy(run / name / "loss.png", fresh / "loss.png")
+    facts = {"recipe": f"`scenograph train {name}`", **facts_of(run / name)}
+    write_card(fresh, name=name, what=what, facts=facts, scores=score(fresh))
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+    return target
+
+
+def _halve(path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = {k: v.half() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata={"format": "pt"})

@@ -1,0 +1,80 @@
+"""The loop: a resumed run walks through the same states as one that never stopped."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from scenograph.errors import TrainingError
+from scenograph.training.loop import Plan, Run, facts_of
+
+PLAN = Plan(steps=12, batch=4, lr=1e-2, warmup=3, ema=0.9, log_every=4)
+
+
+def train(folder: Path, plan: Plan, *, until: int | None = None) -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.2), nn.Linear(8, 1))
+    run = Run(folder, plan, model)
+    for step in run.steps():
+        if until is not None and step == until:
+            run.save()
+            return model
+        x = torch.from_numpy(run.rng(step).standard_normal((plan.batch, 3), dtype="float32"))
+        run.update((run.model(x) - x.sum(1, keepdim=True)).square().mean())
+    run.finish()
+    return model
+
+
+def test_resume_is_exact(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", PLAN)
+    train(tmp_path / "parts", PLAN, until=7)
+    torch.rand(5)  # whatever happens between two sessions
+    parts = train(tmp_path / "parts", PLAN)
+    for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    one, two = (torch.load(tmp_path / f / "checkpoint.pt", weights_only=True) for f in ("whole", "parts"))
+    assert all(torch.equal(a, b) for a, b in zip(one["ema"], two["ema"], strict=True))
+
+
+def test_log_curve_and_facts(tmp_path: Path) -> None:
+    train(tmp_path, PLAN)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows] == [4, 8, 12]
+    assert (tmp_path / "loss.png").stat().st_size > 1000
+    assert facts_of(tmp_path)["steps"] == 12
+    assert facts_of(tmp_path / "nothing") == {}
+
+
+def test_finish_leaves_the_average_and_swaps_back(tmp_path: Path) -> None:
+    model = nn.Linear(2, 1)
+    run = Run(tmp_path, replace(PLAN, steps=3), model)
+    for _ in run.steps():
+        run.update(model(torch.ones(4, 2)).square().mean())
+    raw = model.weight.detach().clone()
+    run.use_ema()
+    assert not torch.equal(model.weight, raw)
+    run.use_ema()
+    assert torch.equal(model.weight, raw)
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_step(tmp_path: Path) -> None:
+    model = nn.Linear(2, 1)
+    run = Run(tmp_path, PLAN, model)
+    with pytest.raises(TrainingError, match="step 0"):
+        for _ in run.steps():
+            run.update(model(torch.full((1, 2), float("nan"))).mean())
+
+
+def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, PLAN)
+    with pytest.raises(TrainingError, match="another folder"):
+        train(tmp_path, replace(PLAN, batch=8))
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    assert PLAN.lr_at(0) == pytest.approx(PLAN.lr / 3)
+    assert PLAN.lr_at(3) == pytest.approx(PLAN.lr)
+    assert PLAN.lr_at(12) == pytest.approx(PLAN.final_lr * PLAN.lr)

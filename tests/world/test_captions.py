@@ -1,0 +1,23 @@
+"""Words to attributes."""
+
+import pytest
+
+from scenograph.world.captions import attributes_of
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("a red striped dog", {"noun": "dog", "colour": "red", "texture": "striped"}),
+        ("three round blue clocks", {"noun": "clock", "colour": "blue", "shape": "round"}),
+        ("a Stuffed Bear", {"noun": "teddy bear"}),
+        ("a plant", {"noun": "potted plant"}),
+        ("an orange potted plant", {"noun": "potted plant", "colour": "orange"}),
+        ("a puppy that is white", {"noun": "dog", "colour": "white"}),
+        ("two people", {"noun": "person"}),
+        ("a zebra", {}),
+        ("a cattle", {}),
+    ],
+)
+def test_attributes_of(caption: str, expected: dict[str, str]) -> None:
+    assert attributes_of(caption) == expected
