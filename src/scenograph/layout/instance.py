@@ -5,7 +5,7 @@ detector scores, and `phrase` names the words of the layout's caption that speak
 tokens).
 """
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from scenograph.errors import LayoutError
@@ -16,7 +16,7 @@ from scenograph.layout.words import head_noun
 __all__ = ["Instance"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
     """One thing on the canvas.
 
@@ -35,7 +35,6 @@ class Instance:
         LayoutError: a text is empty, `box` is no Box, or `score` is outside 0 to 1.
     """
 
-    _: KW_ONLY
     caption: str
     box: Box
     label: str = None  # type: ignore[assignment]  # None is an argument only, never a value

@@ -5,7 +5,7 @@ pixels, tokens or attention grids converts boxes where they are needed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from scenograph.errors import LayoutError
@@ -20,7 +20,7 @@ __all__ = ["MAX_INSTANCES", "Layout"]
 MAX_INSTANCES = 1000  # far beyond any scene; a file with more is some other kind of file
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """A caption and its instances.
 
@@ -35,7 +35,6 @@ class Layout:
             numbers.
     """
 
-    _: KW_ONLY
     caption: str
     instances: tuple[Instance, ...]
     size: tuple[int, int] | None = None
@@ -56,17 +55,15 @@ class Layout:
         """The text for a text encoder, with the characters that name each instance.
 
         An instance is found by its `phrase`, else by its caption (with or without its article), its label or the
-        label's
-        plural: whole words, in any case. Equal phrases take one occurrence each when there are as many, else share the
-        first. What is not found is appended (", {caption}", once for equal captions) and listed in `appended`.
+        label's plural: whole words, in any case. Equal phrases take one occurrence each when there are as many, else
+        share the first. What is not found is appended (", {caption}", once for equal captions) and listed.
 
         Args:
             strict: raise instead of appending.
             template: a text with `{}` where the caption goes, e.g. "{}, high quality photo".
 
         Raises:
-            PhraseError: `strict`, and an instance is not named in the caption (or its explicit `phrase` does not
-                occur).
+            PhraseError: `strict`, and an instance is not named in the caption, or its `phrase` does not occur.
             LayoutError: `template` has not exactly one `{}`.
         """
         return compose_prompt(self.caption, self.instances, strict=strict, template=template)
@@ -131,7 +128,7 @@ class Layout:
                 of other images (`image_id`) are passed over, and so are crowd regions, which are no instances.
             categories: records with `id` and `name`.
             caption: the scene in words; None joins the names of the categories.
-            clip: cut boxes that reach outside the image instead of refusing them. Some in COCO do, by rounding.
+            clip: cut boxes that reach outside the image instead of refusing them. Some files hold such, by rounding.
 
         Raises:
             LayoutError: a record lacks a field, a category is unknown, or a box is not valid.

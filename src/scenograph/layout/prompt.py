@@ -1,9 +1,9 @@
 """Prompt: the text for the text encoder, and where in it each instance is named.
 
-Attention guidance steers the tokens of a phrase, so every instance needs a span of characters in the prompt. Most of a
-layout's instances are named in its caption already; of real COCO layouts only 31 % have every class there, so whatever
-is missing is appended (", a black dog") and the result says so. Characters become tokens elsewhere, through the
-tokenizer's own offsets; counting words is what goes wrong in the public implementations.
+Attention guidance steers the tokens of a phrase, so every instance needs a span of characters in the prompt. Many
+instances are named in their layout's caption already, but of the captions of real COCO layouts only one in five names
+them all; whatever is missing is appended (", a black dog") and the result says so. Characters become tokens elsewhere,
+through the tokenizer's own offsets; counting words is what goes wrong in the public implementations.
 """
 
 from collections.abc import Sequence
