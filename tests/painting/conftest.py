@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,11 @@ from tests.tiny import tiny_sd, tiny_sdxl
 def painters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Painter]:
     """Name → painter: SD with ε, SD with v-prediction, SDXL."""
     folder: Path = tmp_path_factory.mktemp("checkpoints")
-    builders = {"sd": tiny_sd, "sd-v": partial(tiny_sd, prediction_type="v_prediction"), "sdxl": tiny_sdxl}
+    builders: dict[str, Callable[[Path], Path]] = {
+        "sd": tiny_sd,
+        "sd-v": partial(tiny_sd, prediction_type="v_prediction"),
+        "sdxl": tiny_sdxl,
+    }
     return {name: Painter.from_pretrained(build(folder / name), device="cpu") for name, build in builders.items()}
 
 
