@@ -1,7 +1,7 @@
 """Scenes of the small world drawn once into a folder, so that trainings read pixels instead of drawing them again.
 
-Only pixels are stored (uint8, N x 128 x 128 x 3, a NumPy memory map): everything else about scene `i` is recomputed from
-its index by `world.scene_at`, which is exact and cheap. Drawing resumes where it stopped.
+Only pixels are stored (uint8, N x 128 x 128 x 3, a NumPy memory map): everything else about scene `i` is recomputed
+from its index by `world.scene_at`, which is exact and cheap. Drawing resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def _draw_chunk(start: int, stop: int, seed: int, split: Split) -> np.ndarray:
     return np.stack([np.asarray(scene_at(i, seed=seed, split=split).draw()) for i in range(start, stop)])
 
 
-def draw_scenes(folder: str | Path, count: int, *, seed: int = 0, split: Split = "train", workers: int = 2) -> DrawnScenes:
+def draw_scenes(
+    folder: str | Path, count: int, *, seed: int = 0, split: Split = "train", workers: int = 2
+) -> DrawnScenes:
     """Draws `count` scenes into `folder`, or finishes a drawing that was interrupted.
 
     Raises TrainingError when the folder holds another sequence.

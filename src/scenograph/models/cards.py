@@ -11,7 +11,9 @@ from typing import Any
 __all__ = ["write_card"]
 
 
-def write_card(folder: str | Path, *, name: str, what: str, facts: Mapping[str, Any], scores: Mapping[str, float]) -> None:
+def write_card(
+    folder: str | Path, *, name: str, what: str, facts: Mapping[str, Any], scores: Mapping[str, float]
+) -> None:
     """Writes `README.md` into a model folder: recipe, seed, steps, wall time (`facts`) and measured `scores`."""
     lines = [
         "---",
@@ -26,7 +28,10 @@ def write_card(folder: str | Path, *, name: str, what: str, facts: Mapping[str, 
         "",
         "| fact | value |",
         "|---|---|",
-        *(f"| {key} | {json.dumps(value) if isinstance(value, dict | list) else value} |" for key, value in facts.items()),
+        *(
+            f"| {key} | {json.dumps(value) if isinstance(value, dict | list) else value} |"
+            for key, value in facts.items()
+        ),
     ]
     if scores:
         lines += ["", "| score | value |", "|---|---|", *(f"| {k} | {v:.4g} |" for k, v in scores.items())]

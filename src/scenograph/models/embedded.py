@@ -1,7 +1,7 @@
 """The embedded models: which there are and where their weights lie.
 
-Weights are part of the package (float16 safetensors, at most 48 MiB in all) and load through the same stock `from_pretrained`
-as any checkpoint. Nothing here imports torch.
+Weights are part of the package (float16 safetensors, at most 48 MiB in all) and load through the same stock
+`from_pretrained` as any checkpoint. Nothing here imports torch.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path]
     "detector-a": (
         _detector,
         lambda p: scores.detector_scores(load_detector(p)),
-        "Judge A's detector: RT-DETR over the nouns of the small world. Reports only: never selects, rewards or trains.",
+        "Judge A's detector: RT-DETR over the nouns of the small world. Reports only; never selects or trains.",
     ),
     "clip-a": (
         _clip,

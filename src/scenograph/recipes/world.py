@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from scenograph.training.clip import ClipRecipe
-from scenograph.training.loop import Plan
 from scenograph.training.detector import DetectorRecipe, dfine, rt_detr
 from scenograph.training.diffusion import DiffusionRecipe
+from scenograph.training.loop import Plan
 from scenograph.training.reader import ReaderRecipe, convnext, resnet
 from scenograph.training.text import TextRecipe
 from scenograph.training.vae import VaeRecipe
@@ -49,7 +49,9 @@ def clip_a() -> ClipRecipe:
 
 def vae() -> VaeRecipe:
     """Autoencoder of every embedded diffusion model: `scenograph train vae`."""
-    return VaeRecipe(name="vae", plan=Plan(steps=9000, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0))
+    return VaeRecipe(
+        name="vae", plan=Plan(steps=6500, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
+    )
 
 
 def tiny_sd() -> DiffusionRecipe:

@@ -1,11 +1,13 @@
 """The embedded CLIPs: an image tower that learns contrastively against a frozen text tower (`training.text`).
 
-Image and caption meet contrastively (Radford et al. 2021; one side locked as in Zhai et al. 2022) with two additions that a
-small world needs:
+Image and caption meet contrastively (Radford et al. 2021; one side locked as in Zhai et al. 2022) with two additions
+that a small world needs:
 
 * every caption meets its attribute-swapped twin, or colours would never bind to nouns;
-* regions (the box enlarged to the full frame, or the frame black outside the box) meet one-object captions, and a part of
-  all pictures is blurred and noisy as a diffusion model's one-step estimates are, so that GOAL's alignment loss can read them.
+* regions (the box enlarged to the full frame, or the frame black outside the box) meet one-object captions, and a
+part of
+  all pictures is blurred and noisy as a diffusion model's one-step estimates are, so that GOAL's alignment loss can
+  read them.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import Scene, retell, twin_captions
 
 __all__ = ["ClipRecipe", "build_clip", "crop_regions", "train_clip"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRecipe:
@@ -66,7 +69,7 @@ def build_clip(recipe: ClipRecipe, text_tower: CLIPTextModel) -> VisionTextDualE
 
 
 def crop_regions(pixels_BCHW: Tensor, boxes_B4: Tensor, *, margin: float = 0.08, size: int = 128) -> Tensor:
-    """Each picture's box (fractions, x0 y0 x1 y1) with a margin, enlarged to size x size, differentiable in the pixels."""
+    """Each picture's box (fractions, x0 y0 x1 y1) with a margin, enlarged to size x size; differentiable."""
     centre = (boxes_B4[:, :2] + boxes_B4[:, 2:]) / 2
     half = (boxes_B4[:, 2:] - boxes_B4[:, :2]) / 2 * (1 + 2 * margin)
     theta = torch.zeros(len(boxes_B4), 2, 3, dtype=pixels_BCHW.dtype, device=pixels_BCHW.device)
@@ -120,7 +123,9 @@ def _pixels(drawn: np.ndarray, indices: np.ndarray) -> Tensor:
     return torch.from_numpy(drawn[np.sort(indices)]).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _region_batch(scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator) -> tuple[Tensor, list[str], Tensor]:
+def _region_batch(
+    scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator
+) -> tuple[Tensor, list[str], Tensor]:
     """One region per scene, its caption, and which captions are true of which regions."""
     chosen, captions = [], []
     for scene in scenes:
@@ -156,7 +161,9 @@ def _loss(
     words = Random(int(rng.integers(1 << 62)))
     twins = [twin_captions(s, words) for s in scenes]
     # Half of the scenes keep their free caption (attributes may be unsaid); its twin is then merely another negative.
-    captions = [t.caption if words.random() < 0.5 else retell(s, words).caption for s, (t, _) in zip(scenes, twins, strict=True)]
+    captions = [
+        t.caption if words.random() < 0.5 else retell(s, words).caption for s, (t, _) in zip(scenes, twins, strict=True)
+    ]
     regions, region_captions, true = _region_batch(scenes, pixels, rng)
     size = len(scenes)
     texts = [*captions, *(f for _, f in twins), *region_captions]

@@ -1,7 +1,7 @@
 """The judges' detectors: RT-DETR (judge A) and D-FINE (judge B) of transformers, from scratch on drawn scenes.
 
-Truth is the full box of every object, hidden parts included, as layouts ask for. An object of which less than a tenth is
-seen is left out: nobody could find it. Losses are the library's own (Hungarian matching, denoising queries).
+Truth is the full box of every object, hidden parts included, as layouts ask for. An object of which less than a
+tenth is seen is left out: nobody could find it. Losses are the library's own (Hungarian matching, denoising queries).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +99,7 @@ def dfine() -> DFineForObjectDetection:
     )
 
 
-def _shared(width: int, *, levels: int) -> dict:
+def _shared(width: int, *, levels: int) -> dict[str, Any]:
     return {
         "id2label": _LABELS,
         "label2id": {name: i for i, name in _LABELS.items()},

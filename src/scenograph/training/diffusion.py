@@ -1,7 +1,7 @@
 """tiny-sd: the epsilon-prediction loss of latent diffusion (Ho et al. 2020; Rombach et al. 2022) on drawn scenes.
 
-Latents are encoded once and read from disk; the text tower is frozen. Captions are told anew each time a scene is met, one in
-ten is empty (for classifier-free guidance), and the result is an SD-1.x folder that stock diffusers loads.
+Latents are encoded once and read from disk; the text tower is frozen. Captions are told anew each time a scene is
+met, one in ten is empty (for classifier-free guidance), and the result is an SD-1.x folder that stock diffusers loads.
 """
 
 from __future__ import annotations

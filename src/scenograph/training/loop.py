@@ -8,9 +8,9 @@ A story drives it:
         run.update(loss, **parts)
     run.finish()
 
-Whatever a step draws at random must come from `run.rng(step)` or from torch's global generator, which is stored with the
-checkpoint: a resumed run then walks through the same states as one that was never stopped. Several processes run through
-`accelerate launch`; each takes its own share of the batch.
+Whatever a step draws at random must come from `run.rng(step)` or from torch's global generator, which is stored with
+the checkpoint: a resumed run then walks through the same states as one that was never stopped. Several processes run
+through `accelerate launch`; each takes its own share of the batch.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class Run:
         """One gradient step; `parts` are logged. A loss that is not finite stops the training with its step."""
         if not torch.isfinite(loss):
             self.save()
-            raise TrainingError(f"{self.what}: loss is {loss.item()} at step {self.step}; lower lr or look at the batch")
+            raise TrainingError(
+                f"{self.what}: loss is {loss.item()} at step {self.step}; lower lr or look at the batch"
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.lr_at(self.step)
         self.accelerator.backward(loss)
@@ -170,7 +172,9 @@ class Run:
             return
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["plan"]["seed"] != self.plan.seed or state["plan"]["batch"] != self.plan.batch:
-            raise TrainingError(f"{path} was made by plan {state['plan']}, this is {asdict(self.plan)}; use another folder")
+            raise TrainingError(
+                f"{path} was made by plan {state['plan']}, this is {asdict(self.plan)}; use another folder"
+            )
         self.bare.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:
@@ -206,7 +210,7 @@ class Run:
 
 
 def facts_of(folder: str | Path) -> dict[str, Any]:
-    """What a training did so far, for its card: seed, steps, batch, learning rate, wall time. Empty before the first save."""
+    """What a training did so far, for its card: seed, steps, batch, wall time … Empty before the first save."""
     path = Path(folder) / "checkpoint.pt"
     if not path.exists():
         return {}

@@ -1,6 +1,7 @@
 """The judges' attribute readers: stock image classifiers that tell noun, colour, texture and shape of a cut-out box.
 
-One classifier holds all answers as labels "colour:red"; each group of labels has its own softmax. A is a ResNet, B a ConvNeXt.
+One classifier holds all answers as labels "colour:red"; each group of labels has its own softmax. A is a ResNet, B a
+ConvNeXt.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +27,7 @@ from transformers import (
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.training.clip import crop_regions
 from scenograph.training.loop import Plan, Run
-from scenograph.world.scenes import Scene
+from scenograph.world.scenes import Scene, SceneObject
 from scenograph.world.vocabulary import COLOURS, NOUNS, SHAPES, TEXTURES
 
 __all__ = ["GROUPS", "ReaderRecipe", "convnext", "reader_processor", "resnet", "train_reader"]
@@ -44,7 +46,7 @@ class ReaderRecipe:
     build: Callable[[], PreTrainedModel]
 
 
-def _labels() -> dict:
+def _labels() -> dict[str, Any]:
     return {"id2label": _LABELS, "label2id": {name: i for i, name in _LABELS.items()}}
 
 
@@ -71,7 +73,7 @@ def reader_processor() -> ViTImageProcessorPil:
     )
 
 
-def _chosen(scenes: Sequence[Scene], rng: np.random.Generator) -> list:
+def _chosen(scenes: Sequence[Scene], rng: np.random.Generator) -> list[SceneObject]:
     """One object per scene, of which at least half is seen; the front one always is."""
     chosen = []
     for scene in scenes:
@@ -82,7 +84,7 @@ def _chosen(scenes: Sequence[Scene], rng: np.random.Generator) -> list:
     return chosen
 
 
-def _cuts(images: np.ndarray, chosen: Sequence, rng: np.random.Generator) -> Tensor:
+def _cuts(images: np.ndarray, chosen: Sequence[SceneObject], rng: np.random.Generator) -> Tensor:
     """Cut-outs with jittered boxes, degraded a little, in [-1, 1]."""
     boxes_B4 = torch.tensor([[o.box.x0, o.box.y0, o.box.x1, o.box.y1] for o in chosen])
     sides = (boxes_B4[:, 2:] - boxes_B4[:, :2]).repeat(1, 2)
@@ -95,7 +97,7 @@ def _cuts(images: np.ndarray, chosen: Sequence, rng: np.random.Generator) -> Ten
     return (cuts * float(rng.uniform(0.9, 1.1)) + float(rng.uniform(0, 0.12)) * noise).clamp(-1, 1)
 
 
-def _loss(logits: Tensor, chosen: Sequence) -> tuple[Tensor, dict[str, Tensor]]:
+def _loss(logits: Tensor, chosen: Sequence[SceneObject]) -> tuple[Tensor, dict[str, Tensor]]:
     parts, start = {}, 0
     for group, names in GROUPS.items():
         told = [getattr(o, group) for o in chosen]

@@ -10,10 +10,9 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from scenograph.grounding.detector import TransformersDetector
 from scenograph.judging.attributes import AttributeReader, crop
 from scenograph.judging.clip import TransformersClip, first_of, twin_accuracy
-from scenograph.judging.detection import Coco, mean_iou
+from scenograph.judging.detection import Coco, Detector, mean_iou
 from scenograph.layout import Layout
 from scenograph.painting.painter import Painter
 from scenograph.world.captions import attributes_of
@@ -53,7 +52,7 @@ def clip_scores(clip: TransformersClip, *, count: int = 1000) -> dict[str, float
     }
 
 
-def detector_scores(detector: TransformersDetector, *, count: int = 500) -> dict[str, float]:
+def detector_scores(detector: Detector, *, count: int = 500) -> dict[str, float]:
     """COCO AP and mean IoU on drawn scenes, full boxes; objects hardly seen are asked for too."""
     scenes = held_out(count)
     asked = [s.layout for s in scenes]
@@ -96,7 +95,7 @@ def _a(word: str) -> str:
 
 
 def painter_scores(
-    painter: Painter, detector: TransformersDetector, reader: AttributeReader, *, count: int = 200, steps: int = 25
+    painter: Painter, detector: Detector, reader: AttributeReader, *, count: int = 200, steps: int = 25
 ) -> dict[str, float]:
     """Unguided pictures of one- and two-object prompts: percent with the right noun(s), and with the right colour."""
     singles, doubles = prompt_layouts(count, objects=1), prompt_layouts(count, objects=2)
@@ -110,7 +109,7 @@ def painter_scores(
 
 
 def _rendered(
-    painter: Painter, layouts: Sequence[Layout], detector: TransformersDetector, reader: AttributeReader, steps: int
+    painter: Painter, layouts: Sequence[Layout], detector: Detector, reader: AttributeReader, steps: int
 ) -> tuple[list[bool], list[bool]]:
     """Per prompt: whether every asked noun is detected (score over 0.5), and the colours of what was detected."""
     paintings = painter.paint(layouts, seeds=list(range(len(layouts))), steps=steps, batch_size=25, progress=False)

@@ -1,10 +1,10 @@
 """The text towers: CLIP's text model, taught on captions alone what every word of the world means, then frozen.
 
-A frozen tower can only give a UNet what its tokens know, so they are made to know everything a caption says: the last token
-of each phrase must tell noun, colour, texture, shape, number and the relation in which it stands; the end of the caption must
-tell all of that again for every noun, and the background. Learned without pictures this takes minutes instead of hours; the
-image tower then learns contrastively against it (`training.clip`; locked tuning as in Zhai et al. 2022, with the other side
-locked).
+A frozen tower can only give a UNet what its tokens know, so they are made to know everything a caption says: the
+last token of each phrase must tell noun, colour, texture, shape, number and the relation in which it stands; the end
+of the caption must tell all of that again for every noun, and the background. Learned without pictures this takes
+minutes instead of hours; the image tower then learns contrastively against it (`training.clip`; locked tuning as in
+Zhai et al. 2022, with the other side locked).
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ __all__ = ["TextRecipe", "build_text_tower", "train_text_tower"]
 
 # What a phrase says; class 0 is "not stated".
 _STATED = {"noun": tuple(NOUNS), "colour": tuple(COLOURS), "texture": TEXTURES[1:], "shape": SHAPES}
-_PHRASE = {**{k: len(v) + 1 for k, v in _STATED.items()}, "count": 11, "relation": len(RELATIONS) + 1, "partner": len(NOUNS) + 1}
+_PHRASE = {
+    **{k: len(v) + 1 for k, v in _STATED.items()},
+    "count": 11,
+    "relation": len(RELATIONS) + 1,
+    "partner": len(NOUNS) + 1,
+}
 _PER_NOUN = {"colour": len(COLOURS) + 1, "texture": len(TEXTURES), "shape": len(SHAPES) + 1, "count": 11}
 _IGNORE = -100
 
@@ -110,7 +115,7 @@ def _ends(offsets_BT2: np.ndarray, told: Sequence[Described]) -> tuple[Tensor, d
 
 
 def _table(told: Sequence[Described]) -> tuple[Tensor, dict[str, Tensor]]:
-    """What the caption's end must tell: which nouns are there and, where one phrase alone has the noun, what it says."""
+    """What the caption's end must tell: the nouns and, where one phrase alone has the noun, what it says."""
     present = torch.zeros(len(told), len(NOUNS))
     table = {k: torch.full((len(told), len(NOUNS)), _IGNORE) for k in _PER_NOUN}
     for row, described in enumerate(told):

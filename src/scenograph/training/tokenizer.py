@@ -14,7 +14,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
 
-from scenograph.world.captions import COUNT_WORDS, describe
+from scenograph.world.captions import COUNT_WORDS
 from scenograph.world.scenes import retell, scene_at
 
 __all__ = ["MAX_TOKENS", "train_tokenizer"]

@@ -1,7 +1,7 @@
 """Scenes in words: varied captions with a phrase for every object, and the way back from words to attributes.
 
-A caption may leave a colour, texture or shape unsaid; what it says is true. `attributes_of` reads stated attributes back, for
-judging; it is a look-up over the world's vocabulary, not a parser of English (that is `planning`).
+A caption may leave a colour, texture or shape unsaid; what it says is true. `attributes_of` reads stated attributes
+back, for judging; it is a look-up over the world's vocabulary, not a parser of English (that is `planning`).
 """
 
 from __future__ import annotations

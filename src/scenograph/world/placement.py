@@ -1,7 +1,7 @@
 """Where sprites go: boxes in whole pixels of the canvas, in three manners.
 
-`typical` boxes have the noun's usual size and shape, `free` ones any size and shape (as real COCO layouts do), `grid` sets
-alike objects in jittered cells for counting. Overlap is bounded, more generously in a share of the scenes.
+`typical` boxes have the noun's usual size and shape, `free` ones any size and shape (as real COCO layouts do),
+`grid` sets alike objects in jittered cells for counting. Overlap is bounded, more generously in a share of the scenes.
 """
 
 from __future__ import annotations

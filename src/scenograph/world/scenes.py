@@ -22,7 +22,19 @@ from scenograph.world.split import combination_held_out, layout_held_out
 from scenograph.world.sprites import draw_background, draw_sprite
 from scenograph.world.vocabulary import BACKGROUNDS, COLOURS, NOUNS, SHAPED_NOUNS, SHAPES, SYNONYMS, TEXTURES
 
-__all__ = ["CANVAS", "Scene", "SceneObject", "Split", "Truth", "relations", "retell", "sample_scene", "scene_at", "scene_of_layout", "twin_captions"]
+__all__ = [
+    "CANVAS",
+    "Scene",
+    "SceneObject",
+    "Split",
+    "Truth",
+    "relations",
+    "retell",
+    "sample_scene",
+    "scene_at",
+    "scene_of_layout",
+    "twin_captions",
+]
 
 CANVAS = 128
 Split = Literal["train", "test", "all"]
@@ -207,14 +219,19 @@ def retell(scene: Scene, rng: Random) -> Described:
 
 
 def twin_captions(scene: Scene, rng: Random) -> tuple[Described, str]:
-    """A true telling and the caption of its attribute-swapped twin: the same words with the attributes of two objects exchanged.
+    """A true telling and the caption of its twin: the same words with the attributes of two objects exchanged.
 
-    Where an exchange would change nothing (one object, or alike ones) a stated colour or noun is replaced by a wrong one.
+    Where an exchange would change nothing (one object, or alike ones) a stated colour or noun is replaced by a wrong
+    one.
     """
     said = [_with_colour(s, o) for s, o in zip(_said(scene.objects, rng), scene.objects, strict=True)]
     false = list(said)
-    pairs = [(i, j) for i in range(len(said)) for j in range(i) if said[i].colour != said[j].colour and
-             said[i].noun != said[j].noun]
+    pairs = [
+        (i, j)
+        for i in range(len(said))
+        for j in range(i)
+        if said[i].colour != said[j].colour and said[i].noun != said[j].noun
+    ]
     if pairs:
         i, j = rng.choice(pairs)
         false[i], false[j] = replace(said[i], colour=said[j].colour), replace(said[j], colour=said[i].colour)
@@ -270,7 +287,5 @@ def scene_of_layout(layout: Layout, rng: Random) -> Scene:
         objects.append(SceneObject(box=instance.box, flip=rng.random() < 0.5, variant=rng.randrange(8), **look))
         phrases.append(instance.phrase or instance.caption)
     background = background_of(layout.caption) or rng.choice(tuple(BACKGROUNDS))
-    described = Described(
-        caption=layout.caption, phrases=tuple(phrases), captions=tuple(i.caption for i in order)
-    )
+    described = Described(caption=layout.caption, phrases=tuple(phrases), captions=tuple(i.caption for i in order))
     return Scene(objects=tuple(objects), background=background, variant=rng.randrange(16), described=described)

@@ -1,8 +1,8 @@
 """The frozen train/test split of the small world.
 
 Two things are kept from every painter, planner and unified model, and shown only to judges: a share of the
-noun x colour x texture combinations, and a share of the layouts. Both are decided by a keyed hash, so the split needs no file,
-never depends on sampling order, and cannot drift: a test holds its digest.
+noun x colour x texture combinations, and a share of the layouts. Both are decided by a keyed hash, so the split
+needs no file, never depends on sampling order, and cannot drift: a test holds its digest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every word of the small world that means something: nouns, attributes, backgrounds and their synonyms.
 
-Nouns are COCO's, so that real COCO and NSR-1K layouts are valid input. This module holds facts only; how a noun looks is
-in `sprites`, how a scene is told is in `captions`.
+Nouns are COCO's, so that real COCO and NSR-1K layouts are valid input. This module holds facts only; how a noun
+looks is in `sprites`, how a scene is told is in `captions`.
 """
 
 from __future__ import annotations
