@@ -45,6 +45,15 @@ __all__ = ["ORDER", "train_embedded"]
 _SCENES: dict[Split, tuple[int, int]] = {"train": (100_000, 0), "all": (40_000, 1)}
 
 
+# Where parts that are no models of their own are published.
+_PARTS = {
+    "tokenizer": "tiny-sd/tokenizer",
+    "text-b": "tiny-sd/text_encoder",
+    "vae": "tiny-sd/vae",
+    "tiny-sd": "tiny-sd/unet",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Site:
     """Where a training takes place."""
@@ -52,6 +61,7 @@ class _Site:
     run: Path
     steps: int | None
     workers: int
+    warm: bool
 
     def folder(self, name: str) -> Path:
         return self.run / name
@@ -59,9 +69,17 @@ class _Site:
     def model(self, name: str) -> Path:
         """The finished model of another training, trained now if it is not there."""
         path = self.run / name / "model"
-        if not path.exists():
-            train_embedded(name, self.run)
+        if path.exists():
+            return path
+        if self.warm and name in _PARTS and (WEIGHTS / _PARTS[name]).exists():
+            return WEIGHTS / _PARTS[name]
+        train_embedded(name, self.run, warm=self.warm)
         return path
+
+    def start(self, name: str) -> Path | None:
+        """The published weights to begin with, when asked for and there."""
+        path = WEIGHTS / (_PARTS.get(name) or EMBEDDED[name])
+        return path if self.warm and path.exists() else None
 
     def drawn(self, split: Split) -> DrawnScenes:
         count, seed = _SCENES[split]
@@ -85,23 +103,26 @@ def _text(site: _Site, name: str, out: Path) -> None:
 
 
 def _vae(site: _Site, name: str, out: Path) -> None:
-    train_vae(site.recipe(name), site.drawn("train"), site.folder(name)).save_pretrained(out)
+    train_vae(site.recipe(name), site.drawn("train"), site.folder(name), start=site.start(name)).save_pretrained(out)
 
 
 def _clip(site: _Site, name: str, out: Path) -> None:
     recipe, tokenizer = site.recipe(name), site.tokenizer()
     tower = CLIPTextModel.from_pretrained(site.model(recipe.text))
-    train_clip(recipe, site.drawn(_split(name)), tokenizer, tower, site.folder(name)).save_pretrained(out)
+    where, drawn = site.folder(name), site.drawn(_split(name))
+    train_clip(recipe, drawn, tokenizer, tower, where, start=site.start(name)).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 
 def _detector(site: _Site, name: str, out: Path) -> None:
-    train_detector(site.recipe(name), site.drawn(_split(name)), site.folder(name)).save_pretrained(out)
+    where, drawn = site.folder(name), site.drawn(_split(name))
+    train_detector(site.recipe(name), drawn, where, start=site.start(name)).save_pretrained(out)
     image_processor().save_pretrained(out)
 
 
 def _reader(site: _Site, name: str, out: Path) -> None:
-    train_reader(site.recipe(name), site.drawn(_split(name)), site.folder(name)).save_pretrained(out)
+    where, drawn = site.folder(name), site.drawn(_split(name))
+    train_reader(site.recipe(name), drawn, where, start=site.start(name)).save_pretrained(out)
     reader_processor().save_pretrained(out)
 
 
@@ -110,7 +131,8 @@ def _painter(site: _Site, name: str, out: Path) -> None:
     vae = AutoencoderKL.from_pretrained(site.model("vae")).eval()
     tower = CLIPTextModel.from_pretrained(site.model("text-b"))
     latents = cache_latents(vae, drawn, site.run / "latents.npy")
-    unet = train_diffusion(site.recipe(name), drawn, latents, tokenizer, tower, site.folder(name))
+    recipe, where, start = site.recipe(name), site.folder(name), site.start(name)
+    unet = train_diffusion(recipe, drawn, latents, tokenizer, tower, where, start=start)
     stable_diffusion(unet, vae, tokenizer, tower).save_pretrained(out)
 
 
@@ -172,8 +194,12 @@ _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path]
 ORDER = tuple(_STORIES)
 
 
-def train_embedded(name: str, run: str | Path, *, steps: int | None = None, threads: int | None = None) -> Path:
+def train_embedded(
+    name: str, run: str | Path, *, steps: int | None = None, threads: int | None = None, warm: bool = False
+) -> Path:
     """Trains one embedded model in `run` (or goes on, or only publishes a finished one) and returns where it is.
+
+    `warm` begins with the published weights where `run` holds no checkpoint: for going on after a run folder is lost.
 
     Raises TrainingError for names that are not in ORDER.
     """
@@ -181,7 +207,7 @@ def train_embedded(name: str, run: str | Path, *, steps: int | None = None, thre
         raise TrainingError(f"no training {name!r}; there are: {', '.join(ORDER)}")
     if threads:
         torch.set_num_threads(threads)
-    site = _Site(run=Path(run), steps=steps, workers=threads or os.cpu_count() or 1)
+    site = _Site(run=Path(run), steps=steps, workers=threads or os.cpu_count() or 1, warm=warm)
     story, _, _ = _STORIES[name]
     path = site.folder(name) / "model"
     if not path.exists() or _unfinished(site, name):

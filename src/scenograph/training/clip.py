@@ -30,7 +30,7 @@ from transformers import (
 )
 
 from scenograph.datasets.drawn import DrawnScenes
-from scenograph.training.loop import Plan, Run
+from scenograph.training.loop import Plan, Run, begin
 from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import Scene, retell, twin_captions
 
@@ -175,10 +175,17 @@ def _loss(
 
 
 def train_clip(
-    recipe: ClipRecipe, drawn: DrawnScenes, tokenizer: CLIPTokenizer, text_tower: CLIPTextModel, folder: str | Path
+    recipe: ClipRecipe,
+    drawn: DrawnScenes,
+    tokenizer: CLIPTokenizer,
+    text_tower: CLIPTextModel,
+    folder: str | Path,
+    *,
+    start: Path | None = None,
 ) -> VisionTextDualEncoderModel:
     """Trains (or goes on training) in `folder` and returns the model with averaged weights."""
     clip = build_clip(recipe, text_tower)
+    begin(clip, start)
     run = Run(folder, recipe.plan, _Embedder(clip), what=recipe.name)
     images = drawn.images_NHWC
     for step in run.steps():

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from scenograph.datasets.drawn import DrawnScenes
-from scenograph.training.loop import Plan, Run
+from scenograph.training.loop import Plan, Run, begin
 from scenograph.world.scenes import Scene
 from scenograph.world.vocabulary import NOUNS
 
@@ -152,10 +152,13 @@ def _augment(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     return (pixels + float(rng.uniform(0, 0.06)) * noise).clamp(0, 1)
 
 
-def train_detector(recipe: DetectorRecipe, drawn: DrawnScenes, folder: str | Path) -> PreTrainedModel:
+def train_detector(
+    recipe: DetectorRecipe, drawn: DrawnScenes, folder: str | Path, *, start: Path | None = None
+) -> PreTrainedModel:
     """Trains (or goes on training) and returns the detector with averaged weights."""
     torch.manual_seed(recipe.plan.seed)
     model = recipe.build().train()
+    begin(model, start)
     run = Run(folder, recipe.plan, model, what=recipe.name)
     images = drawn.images_NHWC
     for step in run.steps():

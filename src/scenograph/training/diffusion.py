@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from scenograph.datasets.drawn import DrawnScenes
-from scenograph.training.loop import Plan, Run
+from scenograph.training.loop import Plan, Run, begin
 from scenograph.training.vae import encode_scenes
 from scenograph.world.scenes import Scene, retell
 
@@ -109,9 +109,12 @@ def train_diffusion(
     tokenizer: CLIPTokenizer,
     text_encoder: CLIPTextModel,
     folder: str | Path,
+    *,
+    start: Path | None = None,
 ) -> UNet2DConditionModel:
     """Trains (or goes on training) and returns the UNet with averaged weights."""
     unet = build_unet(recipe, text_width=text_encoder.config.hidden_size)
+    begin(unet, start)
     run = Run(folder, recipe.plan, unet, what=recipe.name)
     schedule = noise_schedule()
     text_encoder.requires_grad_(False).eval()

@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from scenograph.errors import TrainingError
 
-__all__ = ["Plan", "Run", "facts_of", "save_atomically"]
+__all__ = ["Plan", "Run", "begin", "facts_of", "save_atomically"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +207,16 @@ class Run:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
         figure.savefig(self.folder / "loss.png", dpi=110)
+
+
+def begin(model: nn.Module, start: str | Path | None) -> nn.Module:
+    """The model with the weights of a published folder of its own class, or as it is when `start` is None.
+
+    For going on where only the published weights are left: optimiser and schedule begin anew.
+    """
+    if start is not None:
+        model.load_state_dict(type(model).from_pretrained(start).state_dict())  # type: ignore[attr-defined]
+    return model
 
 
 def facts_of(folder: str | Path) -> dict[str, Any]:

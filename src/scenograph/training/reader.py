@@ -26,7 +26,7 @@ from transformers import (
 
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.training.clip import crop_regions
-from scenograph.training.loop import Plan, Run
+from scenograph.training.loop import Plan, Run, begin
 from scenograph.world.scenes import Scene, SceneObject
 from scenograph.world.vocabulary import COLOURS, NOUNS, SHAPES, TEXTURES
 
@@ -108,10 +108,13 @@ def _loss(logits: Tensor, chosen: Sequence[SceneObject]) -> tuple[Tensor, dict[s
     return torch.stack(list(parts.values())).sum(), {k: v for k, v in parts.items() if k != "shape"}
 
 
-def train_reader(recipe: ReaderRecipe, drawn: DrawnScenes, folder: str | Path) -> PreTrainedModel:
+def train_reader(
+    recipe: ReaderRecipe, drawn: DrawnScenes, folder: str | Path, *, start: Path | None = None
+) -> PreTrainedModel:
     """Trains (or goes on training) and returns the reader with averaged weights."""
     torch.manual_seed(recipe.plan.seed)
     model = recipe.build().train()
+    begin(model, start)
     run = Run(folder, recipe.plan, model, what=recipe.name)
     images = drawn.images_NHWC
     for step in run.steps():

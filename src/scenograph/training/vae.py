@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from scenograph.datasets.drawn import DrawnScenes
-from scenograph.training.loop import Plan, Run
+from scenograph.training.loop import Plan, Run, begin
 from scenograph.world.scenes import CANVAS
 
 __all__ = ["VaeRecipe", "build_vae", "encode_scenes", "train_vae"]
@@ -64,9 +64,10 @@ def _cuts(drawn: DrawnScenes, images: np.ndarray, rng: np.random.Generator, batc
     return pixels.contiguous(memory_format=torch.channels_last)
 
 
-def train_vae(recipe: VaeRecipe, drawn: DrawnScenes, folder: str | Path) -> AutoencoderKL:
+def train_vae(recipe: VaeRecipe, drawn: DrawnScenes, folder: str | Path, *, start: Path | None = None) -> AutoencoderKL:
     """Trains (or goes on training) and returns the autoencoder; `scaling_factor` becomes 1 / latent deviation."""
     vae = build_vae(recipe)
+    begin(vae, start)
     run = Run(folder, recipe.plan, vae, what=recipe.name)
     images = drawn.images_NHWC
     for step in run.steps():
