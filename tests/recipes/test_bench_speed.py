@@ -25,7 +25,7 @@ def rows(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_the_file_is_the_answer(measured: tuple[dict[str, Any], Path]) -> None:
     content, out = measured
     assert read_results(out) == content
-    assert content["command"] == "scenograph bench speed --threads 1"
+    assert content["command"] == "OMP_NUM_THREADS=1 scenograph bench speed"
     assert "256 px" in content["what"] and "1 threads" in content["what"]
 
 

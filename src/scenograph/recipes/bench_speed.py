@@ -99,7 +99,7 @@ def run(
         rows = [*_measure(bench, repeats, progress), *_agreement(bench)]
     pixels = 8 * bench.grid[0]
     what = f"guidance on the UNet of {config} with random weights, {pixels} px, float32 CPU, {used} threads"
-    command = "scenograph bench speed" + (f" --threads {threads}" if threads is not None else "")
+    command = ("" if threads is None else f"OMP_NUM_THREADS={threads} ") + "scenograph bench speed"
     if out is not None:
         return write_results(out, what=what, command=command, seed=SEED, rows=rows)
     header = {"what": what, "command": command, "commit": commit(), "seed": SEED, "machine": machine()}
