@@ -156,17 +156,14 @@ class Painter:
             layouts: one or many. One layout with many seeds is painted once per seed.
             guidance: a Guidance, a name of `guidance.METHODS`, or None for plain text-to-image.
             seeds: one for all, or one per layout. A seed gives the same picture alone and in any batch.
-            steps: sampling steps.
             cfg: classifier-free guidance scale; at 1 or below the unconditional pass is left out.
             negative_prompt: one for all, or one per layout.
-            scheduler: "ddim", "euler", "dpm++" or "unipc"; None takes the checkpoint's own if it is one of these, else
-                DDIM.
-            width, height: canvas in pixels; default the checkpoint's own.
+            scheduler: "ddim", "euler", "dpm++" or "unipc"; None is the checkpoint's own if it is one of these, else DDIM.
+            width, height: pixels; default the checkpoint's own.
             template: the prompt around the caption, such as "A photo of {}".
             strict: refuse captions that do not name every instance, instead of appending what is missing.
-            progress: a progress bar on stderr, where that is a terminal.
-            output: "pil" images or "latent" tensors.
-            batch_size: how many samples go through the UNet at once.
+            progress: a bar on stderr, where that is a terminal.
+            output: "pil" images or "latent" tensors; batch_size: how many samples go through the UNet at once.
 
         Raises LayoutError, PhraseError, GuidanceError or ImageError for input that cannot be painted.
         """
