@@ -150,8 +150,7 @@ def test_offload_without_an_accelerator_is_one_clear_line(painters: dict[str, Pa
 
 
 def write_lora(painter: Painter, path: Path, *, strength: float = 0.3) -> Path:
-    """A LoRA of the painter's UNet in the diffusers format, with weights large enough to see and small enough not to
-    saturate."""
+    """A LoRA of the painter's UNet in the diffusers format: strong enough to see, too weak to saturate."""
     lora = LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_k", "to_v", "to_out.0"])
     fresh = Painter.from_pretrained(painter.name, device="cpu").pipeline
     fresh.unet.add_adapter(lora)

@@ -158,7 +158,7 @@ class Painter:
             seeds: one for all, or one per layout. A seed gives the same picture alone and in any batch.
             cfg: classifier-free guidance scale; at 1 or below the unconditional pass is left out.
             negative_prompt: one for all, or one per layout.
-            scheduler: "ddim", "euler", "dpm++" or "unipc"; None is the checkpoint's own if it is one of these, else DDIM.
+            scheduler: "ddim", "euler", "dpm++" or "unipc"; None: the checkpoint's own of these, else DDIM.
             width, height: pixels; default the checkpoint's own.
             template: the prompt around the caption, such as "A photo of {}".
             strict: refuse captions that do not name every instance, instead of appending what is missing.
