@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench weights clean
+.PHONY: demo test lint bench weights docs clean
 
 demo: .venv/ready  ## paint an example with its boxes and score every instance
-	@mkdir -p out
-	$(BIN)/scenograph paint examples/breakfast.json --method winwinlay --seed 0 --out out/demo.png
+	$(BIN)/scenograph paint examples/breakfast.json --method winwinlay --seed 0 --out out/breakfast.png
+	$(BIN)/scenograph judge out/breakfast.png --out out/demo.png
+	@echo "out/demo.png: the boxes, the picture, and what the judge sees in it"
 
 test: .venv/ready  ## the whole suite except what is marked slow
 	$(BIN)/python -m pytest
@@ -21,6 +22,9 @@ bench: .venv/ready  ## measure guidance at the size of Stable Diffusion 1.5, int
 
 weights: .venv/ready  ## train every embedded model again (two days on two cores); continues where it stopped
 	$(BIN)/scenograph train all
+
+docs: .venv/ready  ## write docs/cli.md from the help texts
+	$(BIN)/python -c 'from scenograph.cli import reference; print(reference(), end="")' > docs/cli.md
 
 clean:  ## forget the environment and what the program wrote while working
 	rm -rf .venv out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

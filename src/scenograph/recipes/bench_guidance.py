@@ -47,6 +47,7 @@ __all__ = [
     "coco_layouts",
     "drawn_layouts",
     "judge_a",
+    "layouts_of",
     "options_of",
     "parse_changes",
     "run",
@@ -104,6 +105,7 @@ class GuidanceBench:
     scheduler: str | None = None
     batch_size: int = 8
     seed: int = 0
+    resamples: int = 1000
 
     def command(self) -> str:
         """The command line of this comparison, with the names of files only."""
@@ -253,6 +255,7 @@ def run(
             pairs=[pair for pair in PAIRS if set(pair) <= set(guidances)],
             settings=settings,
             seed=bench.seed,
+            count=bench.resamples,
             batch_size=bench.batch_size,
             report=_reporter(bar, verbose),
         )

@@ -18,12 +18,12 @@ _PAPER = (206, 212, 212)
 
 
 def nouns_sheet(*, seed: int = 0, side: int = 72) -> Image.Image:
-    """One row per noun, one column per colour; textures, and shapes where a noun has them, take turns."""
+    """One column per noun, one row per colour; textures, and shapes where a noun has them, take turns."""
     random = Random(seed)
     rows = []
-    for row, noun in enumerate(NOUNS):
-        rows.append([_sprite(noun, colour, row + column, side, random) for column, colour in enumerate(COLOURS)])
-    return contact_sheet(rows, row_labels=list(NOUNS), column_labels=list(COLOURS), gap=2)
+    for row, colour in enumerate(COLOURS):
+        rows.append([_sprite(noun, colour, row + column, side, random) for column, noun in enumerate(NOUNS)])
+    return contact_sheet(rows, row_labels=list(COLOURS), column_labels=list(NOUNS), gap=2)
 
 
 def _sprite(noun: str, colour: str, turn: int, side: int, random: Random) -> Image.Image:

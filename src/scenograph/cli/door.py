@@ -1,0 +1,142 @@
+"""The door itself: the table of commands, the exit status, and the small commands."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from scenograph import __version__
+from scenograph.cli.bench import bench
+from scenograph.cli.habits import note, print_json, say, volume
+from scenograph.cli.judging import judge
+from scenograph.cli.painting import paint
+from scenograph.cli.world import world
+from scenograph.errors import ScenographError, TrainingError
+
+__all__ = ["main", "reference"]
+
+_WIDTH = 100
+
+
+@click.group(
+    context_settings={"max_content_width": _WIDTH, "help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+    invoke_without_command=True,
+)
+@click.version_option(__version__, prog_name="scenograph")
+@volume
+@click.pass_context
+def scenograph(context: click.Context) -> None:
+    """Layouts and pictures: paint a layout, judge a picture, train the models that do both.
+
+    A layout file is {"caption": "a red cup and a dog", "instances": [{"caption": "a red cup", "box": [x0, y0, x1, y1]},
+    …]} with boxes in fractions of the canvas; many layouts are JSON Lines. Exit status: 0 done, 2 a mistake in what was
+    asked (one line on stderr), 1 anything else.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder for data, checkpoints and logs; a training continues where it stopped.",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Training steps instead of the recipe's.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
+@volume
+def train(name: str, run: Path, steps: int | None, threads: int | None) -> None:
+    """Train embedded models.
+
+    NAME is one of them, or all of them in their order; the weights go into the package.
+    """
+    from scenograph.training.world import ORDER, train_embedded
+
+    if name != "all" and name not in ORDER:
+        raise TrainingError(f"no training {name!r}; expected all or one of: {', '.join(ORDER)}")
+    for each in ORDER if name == "all" else (name,):
+        note(f"training {each}")
+        say(str(train_embedded(each, run, steps=steps, threads=threads)))
+
+
+@click.command()
+@volume
+def schema() -> None:
+    """Print the JSON Schema of a layout."""
+    from scenograph.layout import schema as layout_schema
+
+    print_json(layout_schema())
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@volume
+def convert(file: Path, out: Path) -> None:
+    """Turn a pickle into safetensors.
+
+    FILE is a checkpoint (.ckpt, .pt, .bin), OUT ends in .safetensors; nothing in the pickle is run.
+    """
+    from scenograph.models.convert import convert_pickle
+
+    say(str(convert_pickle(file, out)))
+
+
+for command in (paint, judge, world, train, bench, schema, convert):
+    scenograph.add_command(command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's own) and return the exit status. Never raises."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with warnings.catch_warnings():
+        if not {"-v", "--verbose"} & set(arguments):
+            warnings.simplefilter("ignore")
+            logging.getLogger("diffusers").setLevel(logging.ERROR)
+            logging.getLogger("transformers").setLevel(logging.ERROR)
+        try:
+            status = scenograph.main(arguments, prog_name="scenograph", standalone_mode=False)
+        except (ScenographError, click.ClickException) as error:
+            return _refuse(error.format_message() if isinstance(error, click.ClickException) else str(error))
+        except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+            return _refuse(f"cannot use {error.filename!r}: {error.strerror}; name another place")
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("scenograph: stopped", err=True)
+            return 1
+        except BrokenPipeError:  # `scenograph … | head`: nobody listens any more, not even to the flush at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except Exception:
+            traceback.print_exc()
+            return 1
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(message: str) -> int:
+    click.echo(f"scenograph: {' '.join(message.split())}", err=True)
+    return 2
+
+
+def reference() -> str:
+    """docs/cli.md: the help text of every command, as Markdown."""
+    parts = ["# The command line\n\nThe help texts, written by `make docs`.\n"]
+    queue: list[tuple[str, click.Command]] = [("scenograph", scenograph)]
+    while queue:
+        name, command = queue.pop(0)
+        context = click.Context(command, info_name=name, terminal_width=_WIDTH, max_content_width=_WIDTH)
+        context.help_option_names = ["-h", "--help"]  # inherited when click makes the context itself
+        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
+        if isinstance(command, click.Group):
+            queue = [(f"{name} {inner}", command.commands[inner]) for inner in sorted(command.commands)] + queue
+    return "\n".join(parts)

@@ -1,0 +1,134 @@
+"""What every command does alike: -q and -v, JSON lines, where pictures go, and writing them whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from scenograph.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = [
+    "as_json",
+    "destinations",
+    "is_picture",
+    "is_quiet",
+    "is_verbose",
+    "note",
+    "print_json",
+    "save_picture",
+    "say",
+    "volume",
+]
+
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line, in the order of the input."
+)
+
+
+def volume(command: _Command) -> _Command:
+    """The options -q and -v, for a group or a command; they reach no function, `is_quiet` and `is_verbose` ask them."""
+
+    def keep(context: click.Context, option: click.Parameter, value: bool) -> None:
+        if value:
+            context.find_root().meta[f"scenograph.{option.name}"] = True
+
+    for short, name, text in (
+        ("-v", "verbose", "Also say what is going on, and let the libraries speak."),
+        ("-q", "quiet", "Print results only as --json, and no progress."),
+    ):
+        command = click.option(short, f"--{name}", is_flag=True, expose_value=False, callback=keep, help=text)(command)
+    return command
+
+
+def is_quiet() -> bool:
+    """Whether -q was given."""
+    return bool(click.get_current_context().find_root().meta.get("scenograph.quiet"))
+
+
+def is_verbose() -> bool:
+    """Whether -v was given."""
+    return bool(click.get_current_context().find_root().meta.get("scenograph.verbose"))
+
+
+def say(text: str) -> None:
+    """A result for people, on stdout."""
+    if not is_quiet():
+        click.echo(text)
+
+
+def note(text: str) -> None:
+    """What is going on, on stderr, with -v only."""
+    if is_verbose():
+        click.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on one line of stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is meant as a picture: by its suffix, or because it begins as a PNG does."""
+    if path.suffix.lower() in _PICTURES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_PNG)) == _PNG
+    except (OSError, ValueError):
+        return False  # whoever reads it next says what is wrong
+
+
+def destinations(out: Path, names: Sequence[str]) -> list[Path]:
+    """Where pictures called `names` go: one into the file `out`, else all into the folder `out`, numbered when alike.
+
+    Raises ImageError when `out` can be neither, before anything has been painted.
+    """
+    single = out.suffix.lower() == ".png" and not out.is_dir()
+    if single and len(names) > 1:
+        raise ImageError(f"{str(out)!r} is one file for {len(names)} pictures; expected a folder")
+    if not single and out.suffix.lower() in _PICTURES and not out.is_dir():
+        raise ImageError(f"cannot save {str(out)!r}; expected a name that ends in .png, or a folder")
+    folder = out.parent if single else out
+    ground = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise ImageError(f"cannot write to {str(folder)!r}; expected a folder you may write to")
+    if single:
+        return [out]
+    total, seen = Counter(names), Counter[str]()
+    paths = []
+    for name in names:
+        seen[name] += 1
+        paths.append(out / (f"{name}-{seen[name]:04d}.png" if total[name] > 1 else f"{name}.png"))
+    return paths
+
+
+def save_picture(image: Image, path: Path) -> Path:
+    """Write a picture that carries no recipe; the file appears only when it is whole. Raises ImageError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                image.save(file, format="PNG")
+            os.chmod(part, 0o644)
+            os.replace(part, path)
+        finally:
+            Path(part).unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ImageError(f"cannot write {str(path)!r}: {reason}; name a folder you may write to") from error
+    return path

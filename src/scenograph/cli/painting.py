@@ -1,0 +1,297 @@
+"""`scenograph paint`: layout files in, pictures out; a painted picture is painted again from its own recipe.
+
+Everything that can be wrong with the input is found before the first picture is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scenograph.cli.habits import (
+    as_json,
+    destinations,
+    is_picture,
+    is_quiet,
+    note,
+    print_json,
+    save_picture,
+    say,
+    volume,
+)
+from scenograph.errors import CheckpointError, ImageError, LayoutError
+from scenograph.layout import Layout, load_layouts
+
+if TYPE_CHECKING:
+    from scenograph.painting import Painter, Painting
+
+__all__ = ["METHOD_NAMES", "Order", "paint"]
+
+METHOD_NAMES = (
+    "plain winwinlay layout-control layout-control-reset aef+backprop naef+backprop aef+adaptive naef+adaptive "
+    "naef+backprop-matched"
+).split()  # a test holds it equal to painting.guidance.METHODS, which costs an import of torch
+
+_DEFAULTS: dict[str, Any] = {
+    "model": "tiny-sd",
+    "method": "winwinlay",
+    "seed": 0,
+    "steps": 50,
+    "cfg": 7.5,
+    "scheduler": None,
+    "negative_prompt": "",
+    "template": "{}",
+    "strict": False,
+    "width": None,
+    "height": None,
+    "dtype": None,
+    "loras": [],
+}
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "model": str,
+    "method": str,
+    "seed": int,
+    "steps": int,
+    "cfg": (int, float),
+    "scheduler": (str, type(None)),
+    "negative_prompt": str,
+    "template": str,
+    "strict": bool,
+    "width": (int, type(None)),
+    "height": (int, type(None)),
+    "dtype": (str, type(None)),
+    "loras": list,
+}
+
+_SHARED = [name for name in _DEFAULTS if name not in ("seed", "negative_prompt")]  # alike within a batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One picture to paint: from which file, under which name, with which of the settings of `_DEFAULTS`."""
+
+    source: Path
+    name: str
+    layout: Layout
+    settings: dict[str, Any]
+
+    def choice(self, *names: str) -> str:
+        """Some settings as one comparable text."""
+        return json.dumps([self.settings[name] for name in names])
+
+
+def _lora(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[list[Any]] | None:
+    """FILE or FILE:SCALE → [file, scale]."""
+    loras: list[list[Any]] = []
+    for value in values:
+        name, colon, scale = value.rpartition(":")
+        try:
+            loras.append([name, float(scale)] if colon and name else [value, 1.0])
+        except ValueError:  # a colon of the name itself
+            loras.append([value, 1.0])
+    return loras or None
+
+
+_OPTIONS = (
+    click.option(
+        "--model", metavar="NAME", help="tiny-sd (default), a hub id, a diffusers folder or a .safetensors file."
+    ),
+    click.option(
+        "--method",
+        type=click.Choice(METHOD_NAMES),
+        metavar="NAME",
+        help=f"{', '.join(METHOD_NAMES)}; default winwinlay.",
+    ),
+    click.option("--seed", type=int, help="Default 0; a seed gives the same picture alone and among others."),
+    click.option("--steps", type=int, help="Sampling steps, default 50."),
+    click.option("--cfg", type=float, help="Classifier-free guidance, default 7.5; 1 turns it off."),
+    click.option(
+        "--scheduler",
+        type=click.Choice(["ddim", "euler", "dpm++", "unipc"]),
+        help="Default the checkpoint's own, else ddim.",
+    ),
+    click.option("--negative", "negative_prompt", metavar="TEXT", help="What the picture should not show."),
+    click.option("--template", metavar="TEXT", help='The prompt around the caption, such as "A photo of {}".'),
+    click.option(
+        "--strict",
+        is_flag=True,
+        default=None,
+        help="Refuse a caption that does not name every instance, instead of adding to the prompt.",
+    ),
+    click.option("--width", type=int, help="Pixels; default the checkpoint's own size."),
+    click.option("--height", type=int, help="Pixels."),
+    click.option("--dtype", metavar="NAME", help="float32, float16, bfloat16 or float64."),
+    click.option(
+        "--lora",
+        "loras",
+        multiple=True,
+        metavar="FILE[:SCALE]",
+        callback=_lora,
+        help="A LoRA on top of the model; may be repeated.",
+    ),
+)
+
+
+def _painting_options(command: Any) -> Any:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("files", metavar="LAYOUT.json…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_painting_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="A .png file for one picture, a folder for many.",
+)
+@click.option("--boxes", is_flag=True, help="Also write NAME-boxes.png: the boxes beside the picture.")
+@click.option("--no-metadata", is_flag=True, help="Leave the recipe out of the PNG; it cannot be painted again then.")
+@click.option("--device", metavar="NAME", help="cuda, mps or cpu; default the first that is there.")
+@click.option("--variant", metavar="NAME", help="File variant of a checkpoint, such as fp16.")
+@click.option("--config", metavar="FOLDER", help="Diffusers folder with the configs of a single-file checkpoint.")
+@click.option("--offload", is_flag=True, help="Keep each network on the CPU until it runs.")
+@click.option("--tiling", is_flag=True, help="Decode large pictures in tiles.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=4, show_default=True, help="Pictures painted at once."
+)
+@as_json
+@volume
+def paint(
+    files: Sequence[Path], out: Path, boxes: bool, no_metadata: bool, batch_size: int, as_json: bool, **options: Any
+) -> None:
+    """Paint layouts, or painted pictures again.
+
+    Every LAYOUT.json (one layout, or many as JSON Lines) becomes pictures.
+
+    A PNG that scenograph painted is painted again from the recipe inside it; options given here replace the recipe's.
+    """
+    place = {name: options.pop(name) for name in ("device", "variant", "config", "offload", "tiling")}
+    orders = _read_orders(files, {name: value for name, value in options.items() if value is not None})
+    paths = iter(destinations(out, [order.name for order in orders]))
+    for order, painting in _paint(orders, place, batch_size):
+        path = next(paths)
+        _save(painting, path, metadata=not no_metadata, boxes=boxes)
+        if as_json:
+            print_json({"image": str(path), "source": str(order.source), **painting.recipe()})
+        else:
+            added = f"  (added to the prompt: {', '.join(painting.appended)})" if painting.appended else ""
+            say(f"{path}{added}")
+
+
+def _read_orders(files: Sequence[Path], given: dict[str, Any]) -> list[Order]:
+    """Every picture asked for, in order. Raises LayoutError, PhraseError or ImageError for what cannot be painted."""
+    orders = []
+    for file in files:
+        if is_picture(file):
+            layout, settings = _read_recipe(file, given)
+            orders.append(Order(source=file, name=f"{file.stem}-again", layout=layout, settings=settings))
+        else:
+            settings = _DEFAULTS | given
+            orders += [Order(source=file, name=file.stem, layout=one, settings=settings) for one in load_layouts(file)]
+    for order in orders:
+        order.layout.prompt(strict=order.settings["strict"], template=order.settings["template"])
+    return orders
+
+
+def _read_recipe(file: Path, given: dict[str, Any]) -> tuple[Layout, dict[str, Any]]:
+    """The layout of a painted picture, and its settings, `given` ones instead. Raises ImageError or LayoutError."""
+    from scenograph.painting.metadata import read_recipe
+
+    recipe = read_recipe(file)
+    settings = {name: recipe.get(name, default) for name, default in _DEFAULTS.items()} | given
+    for name, value in settings.items():
+        if not isinstance(value, _KINDS[name]) or (isinstance(value, bool) and name != "strict"):
+            raise ImageError(f"the recipe in {str(file)!r} has {name} {value!r}; it cannot be painted again")
+    if settings["method"] not in METHOD_NAMES:
+        raise ImageError(
+            f"{str(file)!r} was painted by the method {settings['method']!r}; expected a named one: give --method"
+        )
+    try:
+        return Layout.from_dict(recipe["layout"]), settings
+    except LayoutError as error:
+        raise LayoutError(f"{file}: {error}") from None
+
+
+def _paint(orders: Sequence[Order], place: dict[str, Any], batch_size: int) -> Iterator[tuple[Order, Painting]]:
+    """Paintings in the order asked. Neighbours with the same model share it, and a batch where they can."""
+    for _, sharing in groupby(orders, lambda order: order.choice("model", "dtype", "loras")):
+        alike = list(sharing)
+        painter = _load(alike[0].settings, place)
+        _check_words(painter, alike)
+        for _, group in groupby(alike, lambda order: order.choice(*_SHARED)):
+            batch = list(group)
+            for start in range(0, len(batch), batch_size):
+                part = batch[start : start + batch_size]
+                yield from zip(part, _paint_batch(painter, part), strict=True)
+
+
+def _load(settings: dict[str, Any], place: dict[str, Any]) -> Painter:
+    from scenograph.painting import Painter
+
+    note(f"loading {settings['model']}")
+    painter = Painter.from_pretrained(settings["model"], dtype=settings["dtype"], **place)
+    for lora in settings["loras"]:
+        if not (isinstance(lora, list) and len(lora) == 2 and isinstance(lora[0], str)):
+            raise CheckpointError(f"a LoRA of the recipe is {lora!r}, expected [file, scale]; give --lora")
+        painter.load_lora(lora[0], lora[1])
+    return painter
+
+
+def _check_words(painter: Painter, orders: Sequence[Order]) -> None:
+    """Raise PhraseError for the first prompt that the text encoder could not read whole, before painting any."""
+    from scenograph.painting.conditioning import check_length
+    from scenograph.painting.tokens import locate
+
+    for order in orders:
+        prompt = order.layout.prompt(strict=order.settings["strict"], template=order.settings["template"])
+        check_length(painter.pipeline, [prompt.text], "prompt")
+        if order.settings["method"] != "plain":
+            locate(painter.pipeline.tokenizer, prompt, order.layout)
+
+
+def _paint_batch(painter: Painter, batch: Sequence[Order]) -> list[Painting]:
+    settings = batch[0].settings
+    same = ("steps", "cfg", "scheduler", "template", "strict", "width", "height")
+    return painter.paint(
+        [order.layout for order in batch],
+        guidance=settings["method"],
+        seeds=[order.settings["seed"] for order in batch],
+        negative_prompt=[order.settings["negative_prompt"] for order in batch],
+        progress=not is_quiet(),
+        batch_size=len(batch),
+        **{name: settings[name] for name in same},
+    )
+
+
+def _save(painting: Painting, path: Path, *, metadata: bool, boxes: bool) -> None:
+    from scenograph.drawing import draw_layout, side_by_side
+    from scenograph.painting.metadata import save_png
+
+    save_png(painting, path, metadata=metadata)
+    if boxes:
+        large = _enlarged(painting.image.size)
+        pictures = [
+            draw_layout(painting.layout, size=large),
+            painting.image,
+            draw_layout(painting.layout, painting.image, size=large),
+        ]
+        sheet = side_by_side(
+            pictures, [painting.layout.caption, f"{painting.method}, seed {painting.seed}", "with its boxes"]
+        )
+        save_picture(sheet, path.with_name(f"{path.stem}-boxes.png"))
+
+
+def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
+    """Large enough for labels: a whole multiple of at least 384 pixels in height."""
+    factor = max(1, -(-384 // size[1]))
+    return size[0] * factor, size[1] * factor
