@@ -39,7 +39,7 @@ from scenograph.training.tokenizer import train_tokenizer
 from scenograph.training.vae import train_vae
 from scenograph.world.scenes import Split
 
-__all__ = ["ORDER", "train_embedded"]
+__all__ = ["ORDER", "publish", "train_embedded"]
 
 # Painters and judge B see the training split only; judge A, which reports, sees everything.
 _SCENES: dict[Split, tuple[int, int]] = {"train": (100_000, 0), "all": (40_000, 1)}
@@ -130,8 +130,8 @@ def _painter(site: _Site, name: str, out: Path) -> None:
     drawn, tokenizer = site.drawn("train"), site.tokenizer()
     vae = AutoencoderKL.from_pretrained(site.model("vae")).eval()
     tower = CLIPTextModel.from_pretrained(site.model("text-b"))
-    latents = cache_latents(vae, drawn, site.run / "latents.npy")
     recipe, where, start = site.recipe(name), site.folder(name), site.start(name)
+    latents = cache_latents(vae, drawn, site.run / "latents.npy", count=recipe.scenes)
     unet = train_diffusion(recipe, drawn, latents, tokenizer, tower, where, start=start)
     stable_diffusion(unet, vae, tokenizer, tower).save_pretrained(out)
 

@@ -50,14 +50,14 @@ def clip_a() -> ClipRecipe:
 def vae() -> VaeRecipe:
     """Autoencoder of every embedded diffusion model: `scenograph train vae`."""
     return VaeRecipe(
-        name="vae", plan=Plan(steps=6500, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
+        name="vae", plan=Plan(steps=16_000, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
     )
 
 
 def tiny_sd() -> DiffusionRecipe:
     """The embedded Stable Diffusion, 4.9 M parameters in the UNet: `scenograph train tiny-sd`."""
     plan = Plan(steps=24_000, batch=32, lr=1e-3, seed=2, warmup=500, ema=0.9993, weight_decay=0.01)
-    return DiffusionRecipe(name="tiny-sd", plan=plan)
+    return DiffusionRecipe(name="tiny-sd", plan=plan, scenes=40_000)
 
 
 def detector_a() -> DetectorRecipe:

@@ -23,7 +23,17 @@ from scenograph.training.loop import Plan, Run, begin
 from scenograph.training.vae import encode_scenes
 from scenograph.world.scenes import Scene, retell
 
-__all__ = ["DiffusionRecipe", "build_unet", "cache_latents", "stable_diffusion", "train_diffusion"]
+__all__ = [
+    "DiffusionRecipe",
+    "build_unet",
+    "cache_latents",
+    "noise_schedule",
+    "stable_diffusion",
+    "train_diffusion",
+]
+
+
+_PIECE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +45,7 @@ class DiffusionRecipe:
     channels: tuple[int, int] = (96, 144)
     layers: int = 1
     heads: int = 4
+    scenes: int = 100_000
     drop_caption: float = 0.1
     snr_gamma: float | None = 5.0  # Hang et al. 2023: min-SNR weighting; None is the plain mean
 
@@ -68,18 +79,21 @@ def noise_schedule() -> DDIMScheduler:
     )
 
 
-def cache_latents(vae: AutoencoderKL, drawn: DrawnScenes, path: str | Path) -> np.ndarray:
-    """Scaled latents of all drawn scenes, float16 (N, 4, 16, 16), encoded once into `path`."""
+def cache_latents(vae: AutoencoderKL, drawn: DrawnScenes, path: str | Path, *, count: int) -> np.ndarray:
+    """Scaled latents of the first `count` drawn scenes, float16 (count, 4, 16, 16).
+
+    Encoded once into `path`; what is missing there is added, so a longer training only encodes the rest.
+    """
     path = Path(path)
-    if not path.exists():
-        images, chunks = drawn.images_NHWC, []
-        for start in tqdm(range(0, drawn.count, 2048), desc="encoding", mininterval=5):
-            chunks.append(encode_scenes(vae, images[start : start + 2048]))
-        latents = np.concatenate(chunks).astype(np.float32) * vae.config.scaling_factor
+    latents = np.load(path) if path.exists() else np.zeros((0, 4, 16, 16), np.float16)
+    images = drawn.images_NHWC
+    for start in tqdm(range(len(latents), count, _PIECE), desc="encoding", mininterval=5):
+        piece = encode_scenes(vae, images[start : min(start + _PIECE, count)]).astype(np.float32)
+        latents = np.concatenate([latents, (piece * vae.config.scaling_factor).astype(np.float16)])
         temporary = path.with_suffix(".partial.npy")
-        np.save(temporary, latents.astype(np.float16))
+        np.save(temporary, latents)
         temporary.rename(path)
-    return np.load(path)
+    return latents[:count]
 
 
 @torch.no_grad()
@@ -120,7 +134,7 @@ def train_diffusion(
     text_encoder.requires_grad_(False).eval()
     for step in run.steps():
         rng = run.rng(step)
-        indices = np.sort(rng.choice(drawn.count, recipe.plan.batch, replace=False))
+        indices = np.sort(rng.choice(len(latents), recipe.plan.batch, replace=False))
         z = torch.from_numpy(latents[indices].astype(np.float32)).contiguous(memory_format=torch.channels_last)
         text = _tell(drawn.scenes(indices), tokenizer, text_encoder, rng, recipe.drop_caption)
         noise = torch.from_numpy(rng.standard_normal(z.shape, dtype=np.float32))

@@ -19,7 +19,15 @@ from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import CANVAS, Scene, scene_at, twin_captions
 from scenograph.world.vocabulary import COLOURS, NOUNS
 
-__all__ = ["clip_scores", "detector_scores", "painter_scores", "prompt_layouts", "reader_scores", "vae_scores"]
+__all__ = [
+    "clip_scores",
+    "detector_scores",
+    "held_out",
+    "painter_scores",
+    "prompt_layouts",
+    "reader_scores",
+    "vae_scores",
+]
 
 _HELD_OUT = 7  # the seed of every held-out sequence used here
 
