@@ -21,16 +21,11 @@ from scenograph.models.embedded import EMBEDDED, embedded_path
 from scenograph.world.vocabulary import NOUNS
 
 ROOT = Path(__file__).parent.parent
-GOOD: dict[str, Any] = {"caption": "a red dog and a cat", "instances": [{"caption": "a red dog", "box": [0.1, 0.2,
-0.5, 0.9]}]} OTHER:
-dict[str, Any] = {"caption":
-"a
-blu blu
-blue
-
-
-c ca car car" car", "instances": [{"caption": "a blue car", "box"
-"box": [0.2, 0.5, 0.9, 0.9]}]}
+GOOD: dict[str, Any] = {
+    "caption": "a red dog and a cat",
+    "instances": [{"caption": "a red dog", "box": [0.1, 0.2, 0.5, 0.9]}],
+}
+OTHER: dict[str, Any] = {"caption": "a blue car", "instances": [{"caption": "a blue car", "box": [0.2, 0.5, 0.9, 0.9]}]}
 
 
 def with_box(*box: object) -> dict[str,
