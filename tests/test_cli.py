@@ -28,8 +28,7 @@ GOOD: dict[str, Any] = {
 OTHER: dict[str, Any] = {"caption": "a blue car", "instances": [{"caption": "a blue car", "box": [0.2, 0.5, 0.9, 0.9]}]}
 
 
-def with_box(*box: object) -> dict[str,
-Any]:
+def with_box(*box: object) -> dict[str, Any]:
     return {"caption": "a dog", "instances": [{"caption": "a dog", "box": list(box)}]}
 
 
