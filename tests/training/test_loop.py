@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,11 +19,14 @@ def train(folder: Path, plan: Plan, *, until: int | None = None) -> nn.Module:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.2), nn.Linear(8, 1))
     run = Run(folder, plan, model)
-    for step in run.steps():
+
+    def make(step: int, rng: np.random.Generator) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal((plan.batch, 3), dtype="float32"))
+
+    for step, x in run.batches(make):
         if until is not None and step == until:
             run.save()
             return model
-        x = torch.from_numpy(run.rng(step).standard_normal((plan.batch, 3), dtype="float32"))
         run.update((run.model(x) - x.sum(1, keepdim=True)).square().mean())
     run.finish()
     return model

@@ -61,7 +61,7 @@ def train(name: str, run: Path, steps: int | None, threads: int | None) -> None:
 
     NAME is one of them, or all of them in their order; the weights go into the package.
     """
-    from scenograph.training.world import ORDER, train_embedded
+    from scenograph.recipes.embedded import ORDER, train_embedded
 
     if name != "all" and name not in ORDER:
         raise TrainingError(f"no training {name!r}; expected all or one of: {', '.join(ORDER)}")

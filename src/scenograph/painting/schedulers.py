@@ -43,6 +43,7 @@ class GuidableUniPC(UniPCMultistepScheduler):
     def multistep_uni_c_bh_update(
         self, this_model_output: Tensor, *, last_sample: Tensor, this_sample: Tensor, order: int
     ) -> Tensor:
+        """The stock corrector, kept away from the samples that guidance has just moved."""
         corrected: Tensor = super().multistep_uni_c_bh_update(  # type: ignore[misc]  # diffusers is untyped
             this_model_output=this_model_output, last_sample=last_sample, this_sample=this_sample, order=order
         )

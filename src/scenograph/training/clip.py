@@ -155,23 +155,34 @@ class _Embedder(nn.Module):
         return F.normalize(image, dim=-1), F.normalize(self.clip.text_projection(pooled), dim=-1), scale
 
 
-def _loss(
-    model: nn.Module, tokenizer: CLIPTokenizer, scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator
-) -> dict[str, Tensor]:
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """Pictures then their regions; captions, twins, region captions; which region captions are true of which
+    regions."""
+
+    pixels_BCHW: Tensor
+    ids_BT: Tensor
+    mask_BT: Tensor
+    true_BB: Tensor
+
+
+def _batch(tokenizer: CLIPTokenizer, scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator) -> _Batch:
     words = Random(int(rng.integers(1 << 62)))
     twins = [twin_captions(s, words) for s in scenes]
-    # Half of the scenes keep their free caption (attributes may be unsaid); its twin is then merely another negative.
-    captions = [
-        t.caption if words.random() < 0.5 else retell(s, words).caption for s, (t, _) in zip(scenes, twins, strict=True)
-    ]
-    regions, region_captions, true = _region_batch(scenes, pixels, rng)
-    size = len(scenes)
-    texts = [*captions, *(f for _, f in twins), *region_captions]
+    # Half of the scenes keep a free caption (attributes may be unsaid); its twin is then merely another negative.
+    told = [twin[0] if words.random() < 0.5 else retell(s, words) for s, twin in zip(scenes, twins, strict=True)]
+    regions, region_captions, true_BB = _region_batch(scenes, pixels, rng)
+    texts = [*(d.caption for d in told), *(false for _, false in twins), *region_captions]
     enc = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     seen = _degrade(torch.cat([pixels, regions]), rng)
-    image, text, scale = model(seen, enc["input_ids"], enc["attention_mask"])
+    return _Batch(pixels_BCHW=seen, ids_BT=enc["input_ids"], mask_BT=enc["attention_mask"], true_BB=true_BB)
+
+
+def _loss(model: nn.Module, batch: _Batch) -> dict[str, Tensor]:
+    size = len(batch.true_BB)
+    image, text, scale = model(batch.pixels_BCHW, batch.ids_BT, batch.mask_BT)
     whole = _contrast(image[:size], text[: 2 * size], scale)
-    return {"whole": whole, "region": _contrast(image[size:], text[2 * size :], scale, true)}
+    return {"whole": whole, "region": _contrast(image[size:], text[2 * size :], scale, batch.true_BB)}
 
 
 def train_clip(
@@ -188,10 +199,13 @@ def train_clip(
     begin(clip, start)
     run = Run(folder, recipe.plan, _Embedder(clip), what=recipe.name)
     images = drawn.images_NHWC
-    for step in run.steps():
-        rng = run.rng(step)
+
+    def make(step: int, rng: np.random.Generator) -> _Batch:
         indices = np.sort(rng.choice(drawn.count, recipe.plan.batch, replace=False))
-        parts = _loss(run.model, tokenizer, drawn.scenes(indices), _pixels(images, indices), rng)
+        return _batch(tokenizer, drawn.scenes(indices), _pixels(images, indices), rng)
+
+    for _, batch in run.batches(make):
+        parts = _loss(run.model, batch)
         run.update(parts["whole"] + parts["region"], **parts)
     run.finish()
     return clip.eval()

@@ -161,11 +161,14 @@ def train_detector(
     begin(model, start)
     run = Run(folder, recipe.plan, model, what=recipe.name)
     images = drawn.images_NHWC
-    for step in run.steps():
-        rng = run.rng(step)
+
+    def make(step: int, rng: np.random.Generator) -> tuple[Tensor, list[dict[str, Tensor]]]:
         indices = np.sort(rng.choice(drawn.count, recipe.plan.batch, replace=False))
         pixels = torch.from_numpy(images[indices]).permute(0, 3, 1, 2).float() / 255
-        seen = run.model(pixel_values=_augment(pixels, rng), labels=_targets(drawn.scenes(indices)))
+        return _augment(pixels, rng), _targets(drawn.scenes(indices))
+
+    for _, (pixels, targets) in run.batches(make):
+        seen = run.model(pixel_values=pixels, labels=targets)
         boxes = seen.loss_dict["loss_bbox"]
         run.update(seen.loss, boxes=boxes, giou=seen.loss_dict["loss_giou"])
     run.finish()

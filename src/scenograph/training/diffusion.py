@@ -96,16 +96,13 @@ def cache_latents(vae: AutoencoderKL, drawn: DrawnScenes, path: str | Path, *, c
     return latents[:count]
 
 
-@torch.no_grad()
-def _tell(
-    scenes: list[Scene], tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, rng: np.random.Generator, drop: float
-) -> Tensor:
-    """Hidden states of freshly told captions, (B, T, C); a dropped caption is the empty string, as in sampling."""
+def _tell(scenes: list[Scene], tokenizer: CLIPTokenizer, rng: np.random.Generator, drop: float) -> Tensor:
+    """Token ids of freshly told captions, (B, T); a dropped caption is the empty string, as in sampling."""
     words = Random(int(rng.integers(1 << 62)))
     captions = [s.described.caption if words.random() < 0.3 else retell(s, words).caption for s in scenes]
-    captions = ["" if rng.random() < drop else c for c in captions]
-    ids = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-    return text_encoder(ids)[0]
+    captions = ["" if words.random() < drop else c for c in captions]
+    ids_BT: Tensor = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    return ids_BT
 
 
 def _weights(schedule: DDIMScheduler, t_B: Tensor, gamma: float | None) -> Tensor:
@@ -132,13 +129,17 @@ def train_diffusion(
     run = Run(folder, recipe.plan, unet, what=recipe.name)
     schedule = noise_schedule()
     text_encoder.requires_grad_(False).eval()
-    for step in run.steps():
-        rng = run.rng(step)
+
+    def make(step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         indices = np.sort(rng.choice(len(latents), recipe.plan.batch, replace=False))
         z = torch.from_numpy(latents[indices].astype(np.float32)).contiguous(memory_format=torch.channels_last)
-        text = _tell(drawn.scenes(indices), tokenizer, text_encoder, rng, recipe.drop_caption)
         noise = torch.from_numpy(rng.standard_normal(z.shape, dtype=np.float32))
         t_B = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, len(z)))
+        return z, noise, t_B, _tell(drawn.scenes(indices), tokenizer, rng, recipe.drop_caption)
+
+    for _, (z, noise, t_B, ids_BT) in run.batches(make):
+        with torch.no_grad():
+            text = text_encoder(ids_BT)[0]
         seen = run.model(schedule.add_noise(z, noise, t_B), t_B, encoder_hidden_states=text).sample
         error_B = F.mse_loss(seen, noise, reduction="none").mean((1, 2, 3))
         run.update((_weights(schedule, t_B, recipe.snr_gamma) * error_B).mean(), mse=error_B.mean())

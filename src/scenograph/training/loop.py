@@ -3,14 +3,15 @@
 A story drives it:
 
     run = Run(folder, plan, model)
-    for step in run.steps():                     # continues after the last checkpoint
-        loss, parts = ...                        # a batch chosen by `run.rng(step)` only, so that resuming is exact
+    for step, batch in run.batches(make):        # continues after the last checkpoint
+        loss, parts = ...
         run.update(loss, **parts)
     run.finish()
 
-Whatever a step draws at random must come from `run.rng(step)` or from torch's global generator, which is stored with
-the checkpoint: a resumed run then walks through the same states as one that was never stopped. Several processes run
-through `accelerate launch`; each takes its own share of the batch.
+`make(step, rng)` prepares a batch in a process of its own while the steps before it compute; what it draws at random
+must come from `rng` alone. A step may also use torch's global generator, which is stored with the checkpoint. So a
+resumed run walks through the same states as one that was never stopped. Several processes run through `accelerate
+launch`; each takes its own share of the batch.
 """
 
 from __future__ import annotations
@@ -19,21 +20,24 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from math import cos, pi
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from scenograph.errors import TrainingError
 
 __all__ = ["Plan", "Run", "begin", "facts_of", "save_atomically"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,16 @@ def save_atomically(value: Any, path: Path) -> None:
     temporary = path.with_suffix(path.suffix + ".partial")
     torch.save(value, temporary)
     os.replace(temporary, path)
+
+
+class _Made(IterableDataset[Any]):
+    """The batches of steps first..last-1, in order."""
+
+    def __init__(self, make: Callable[[int], Any], first: int, last: int) -> None:
+        self.make, self.first, self.last = make, first, last
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.make, range(self.first, self.last))
 
 
 class Run:
@@ -115,6 +129,18 @@ class Run:
                 self.save()
                 saved = time.monotonic()
         bar.close()
+
+    def batches(self, make: Callable[[int, np.random.Generator], T]) -> Iterator[tuple[int, T]]:
+        """`steps` with `make(step, rng)` of each, prepared ahead in a process of its own (a thread would hold the
+        GIL)."""
+        # Without batch_size the loader hands items on as they are; without a generator of its own it would draw from
+        # torch's global one, and a resumed run would not be the same.
+        source = _Made(lambda step: make(step, self.rng(step)), self.step, self.plan.steps)
+        batches = iter(
+            DataLoader(source, batch_size=None, num_workers=1, prefetch_factor=4, generator=torch.Generator())
+        )
+        for step in self.steps():
+            yield step, next(batches)
 
     def update(self, loss: Tensor, **parts: Tensor) -> None:
         """One gradient step; `parts` are logged. A loss that is not finite stops the training with its step."""

@@ -117,11 +117,14 @@ def train_reader(
     begin(model, start)
     run = Run(folder, recipe.plan, model, what=recipe.name)
     images = drawn.images_NHWC
-    for step in run.steps():
-        rng = run.rng(step)
+
+    def make(step: int, rng: np.random.Generator) -> tuple[Tensor, list[SceneObject]]:
         indices = np.sort(rng.choice(drawn.count, recipe.plan.batch, replace=False))
         chosen = _chosen(drawn.scenes(indices), rng)
-        loss, parts = _loss(run.model(pixel_values=_cuts(images[indices], chosen, rng)).logits, chosen)
+        return _cuts(images[indices], chosen, rng), chosen
+
+    for _, (cuts, chosen) in run.batches(make):
+        loss, parts = _loss(run.model(pixel_values=cuts).logits, chosen)
         run.update(loss, **parts)
     run.finish()
     return model.eval()

@@ -157,8 +157,11 @@ def train_text_tower(recipe: TextRecipe, tokenizer: CLIPTokenizer, folder: str |
     """Trains (or goes on training) in `folder` and returns the tower with averaged weights."""
     pupil = _Pupil(build_text_tower(recipe, tokenizer), recipe.width)
     run = Run(folder, recipe.plan, pupil, what=recipe.name)
-    for step in run.steps():
-        told = [s.described for s in _scenes(recipe, run.rng(step))]
+
+    def make(step: int, rng: np.random.Generator) -> list[Described]:
+        return [s.described for s in _scenes(recipe, rng)]
+
+    for _, told in run.batches(make):
         parts = _loss(pupil, tokenizer, told, run.model)
         run.update(torch.stack(list(parts.values())).sum(), **parts)
     run.finish()

@@ -75,10 +75,13 @@ def train_vae(recipe: VaeRecipe, drawn: DrawnScenes, folder: str | Path, *, star
     begin(vae, start)
     run = Run(folder, recipe.plan, vae, what=recipe.name)
     images = drawn.images_NHWC
-    for step in run.steps():
+
+    def make(step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         whole = step % 2 == 1 or step >= recipe.whole_after * recipe.plan.steps
         batch, size = (max(1, recipe.plan.batch // 4), CANVAS) if whole else (recipe.plan.batch, recipe.cut)
-        x, objects = _cuts(drawn, images, run.rng(step), batch, size)
+        return _cuts(drawn, images, rng, batch, size)
+
+    for _, (x, objects) in run.batches(make):
         posterior = vae.encode(x).latent_dist
         seen = vae.decode(posterior.sample()).sample
         error = (seen - x) * (1 + (recipe.objects - 1) * objects)
