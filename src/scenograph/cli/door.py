@@ -55,8 +55,9 @@ def scenograph(context: click.Context) -> None:
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Training steps instead of the recipe's.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
+@click.option("--warm", is_flag=True, help="Begin with the shipped weights where the folder holds no checkpoint.")
 @volume
-def train(name: str, run: Path, steps: int | None, threads: int | None) -> None:
+def train(name: str, run: Path, steps: int | None, threads: int | None, warm: bool) -> None:
     """Train embedded models.
 
     NAME is one of them, or all of them in their order; the weights go into the package.
@@ -67,7 +68,7 @@ def train(name: str, run: Path, steps: int | None, threads: int | None) -> None:
         raise TrainingError(f"no training {name!r}; expected all or one of: {', '.join(ORDER)}")
     for each in ORDER if name == "all" else (name,):
         note(f"training {each}")
-        say(str(train_embedded(each, run, steps=steps, threads=threads)))
+        say(str(train_embedded(each, run, steps=steps, threads=threads, warm=warm)))
 
 
 @click.command()

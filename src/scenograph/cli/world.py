@@ -21,18 +21,18 @@ def world() -> None:
 @click.option(
     "--of",
     "what",
-    type=click.Choice(["nouns", "scenes"]),
+    type=click.Choice(["nouns", "scenes", "reconstructions", "guided"]),
     default="nouns",
     show_default=True,
-    help="Every noun in every colour, or scenes with their boxes.",
+    help="Every noun in every colour; scenes with their boxes; what the autoencoder keeps; plain against guided.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @volume
 def sheet(out: Path, what: str, seed: int) -> None:
     """Draw a contact sheet of the world into one picture."""
-    from scenograph.recipes.world_sheet import nouns_sheet, scenes_sheet
+    from scenograph.recipes.sheets import SHEETS
 
-    say(str(save_picture(nouns_sheet(seed=seed) if what == "nouns" else scenes_sheet(seed=seed), out)))
+    say(str(save_picture(SHEETS[what](seed=seed), out)))
 
 
 @world.command()

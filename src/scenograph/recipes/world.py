@@ -50,7 +50,7 @@ def clip_a() -> ClipRecipe:
 def vae() -> VaeRecipe:
     """Autoencoder of every embedded diffusion model: `scenograph train vae`."""
     return VaeRecipe(
-        name="vae", plan=Plan(steps=16_000, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
+        name="vae", plan=Plan(steps=11_000, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
     )
 
 
