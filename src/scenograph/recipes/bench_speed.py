@@ -11,7 +11,7 @@ same latent, text, layout and energy in two manners:
 
 Their gradients are compared in the same run. A whole picture is composed from measured steps: 50 with classifier-free
 guidance, of which 10 are guided by 4 Langevin iterations (WinWinLay §5.1). At 512 px on a CPU with about 200 GFLOP/s
-this takes ten minutes and 13 GB.
+this takes ten minutes and 10 GB.
 
 Not here: whether guidance helps (`bench guidance`). Random weights are as fast as trained ones.
 """
