@@ -71,9 +71,9 @@ def build_clip(recipe: ClipRecipe, text_tower: CLIPTextModel) -> VisionTextDualE
 def crop_regions(pixels_BCHW: Tensor, boxes_B4: Tensor, *, margin: float = 0.08, size: int = 128) -> Tensor:
     """Each picture's box (fractions, x0 y0 x1 y1) with a margin, enlarged to size x size; differentiable."""
     centre = (boxes_B4[:, :2] + boxes_B4[:, 2:]) / 2
-    half = (boxes_B4[:, 2:] - boxes_B4[:, :2]) / 2 * (1 + 2 * margin)
+    reach = (boxes_B4[:, 2:] - boxes_B4[:, :2]) * (1 + 2 * margin)  # half a box, where the frame is 2 wide
     theta = torch.zeros(len(boxes_B4), 2, 3, dtype=pixels_BCHW.dtype, device=pixels_BCHW.device)
-    theta[:, 0, 0], theta[:, 1, 1] = half[:, 0], half[:, 1]
+    theta[:, 0, 0], theta[:, 1, 1] = reach[:, 0], reach[:, 1]
     theta[:, :, 2] = 2 * centre - 1
     grid = F.affine_grid(theta, [len(boxes_B4), 3, size, size], align_corners=False)
     return F.grid_sample(pixels_BCHW, grid, padding_mode="border", align_corners=False)
