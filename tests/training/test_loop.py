@@ -82,3 +82,30 @@ def test_learning_rate_warms_up_and_decays() -> None:
     assert PLAN.lr_at(0) == pytest.approx(PLAN.lr / 3)
     assert PLAN.lr_at(3) == pytest.approx(PLAN.lr)
     assert PLAN.lr_at(12) == pytest.approx(PLAN.final_lr * PLAN.lr)
+
+
+def test_a_broken_gradient_leaves_the_last_checkpoint_whole(tmp_path: Path) -> None:
+    model = nn.Linear(2, 1)
+    run = Run(tmp_path, replace(PLAN, save_minutes=0.0), model)
+    with pytest.raises(TrainingError, match="gradient norm"):
+        for step in run.steps():
+            loss = model(torch.ones(4, 2)).square().mean()
+            run.update(loss if step < 2 else loss + (loss.detach() * 0 + model.weight.sum() * 0).sqrt().sum())
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 2
+    assert all(torch.isfinite(t).all() for t in state["model"].values())
+
+
+def test_a_log_cut_short_or_ahead_of_the_checkpoint_is_mended(tmp_path: Path) -> None:
+    train(tmp_path, PLAN, until=7)
+    log = tmp_path / "log.jsonl"
+    log.write_text(log.read_text() + '{"step": 8, "loss": 1.0}\n{"step": 9, "lo')
+    train(tmp_path, PLAN)
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [4, 8, 12]
+
+
+def test_a_changed_plan_is_on_the_card(tmp_path: Path) -> None:
+    train(tmp_path, PLAN, until=7)
+    train(tmp_path, replace(PLAN, lr=5e-3))
+    assert facts_of(tmp_path)["earlier plans"] == ["until step 7: lr 0.01"]
+    assert facts_of(tmp_path)["learning rate"] == 5e-3

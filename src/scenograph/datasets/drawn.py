@@ -7,6 +7,7 @@ from its index by `world.scene_at`, which is exact and cheap. Drawing resumes wh
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -50,6 +51,13 @@ def _draw_chunk(start: int, stop: int, seed: int, split: Split) -> np.ndarray:
     return np.stack([np.asarray(scene_at(i, seed=seed, split=split).draw()) for i in range(start, stop)])
 
 
+def _check_pixels(drawn: DrawnScenes, done: Sequence[int]) -> None:
+    """Draws a few scenes again: pixels of an older world would not fit the captions and boxes of this one."""
+    for index in sorted(done)[:: max(1, len(done) // 8)]:
+        if not np.array_equal(drawn.images_NHWC[index], np.asarray(drawn.scene(index).draw())):
+            raise TrainingError(f"{drawn.folder} was drawn by another version of the world; delete it and draw again")
+
+
 def draw_scenes(
     folder: str | Path, count: int, *, seed: int = 0, split: Split = "train", workers: int = 2
 ) -> DrawnScenes:
@@ -68,6 +76,7 @@ def draw_scenes(
         if state["scenes"] != wanted:
             raise TrainingError(f"{folder} holds scenes {state['scenes']}, asked for {wanted}; choose another folder")
         done = state["done"]
+        _check_pixels(drawn, done)
     mode = "r+" if path.exists() and about.exists() else "w+"
     shape = (count, CANVAS, CANVAS, 3)
     images = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=None if mode == "r+" else shape)
@@ -78,6 +87,8 @@ def draw_scenes(
         for start, chunk in tqdm(zip(starts, chunks, strict=True), total=len(starts), desc="drawing", unit="k"):
             images[start : start + len(chunk)] = chunk
             done.append(start)
-            about.write_text(json.dumps({"scenes": wanted, "done": done}))
+            temporary = about.with_suffix(".partial")
+            temporary.write_text(json.dumps({"scenes": wanted, "done": done}))
+            os.replace(temporary, about)
     images.flush()
     return drawn

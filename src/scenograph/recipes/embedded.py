@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from diffusers import AutoencoderKL
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -146,7 +147,8 @@ def _no_scores(path: Path) -> dict[str, float]:
 
 def _painter_scores(path: Path) -> dict[str, float]:
     judges = load_detector("detector-a"), AttributeReader.from_pretrained("reader-a")
-    return scores.painter_scores(Painter.from_pretrained(str(path)), *judges)
+    painter = Painter.from_pretrained(str(path))
+    return {**scores.vae_scores(painter.pipeline.vae), **scores.painter_scores(painter, *judges)}
 
 
 # In the order of training: name -> (story, scores, what the card says).
@@ -214,9 +216,12 @@ def train_embedded(
         fresh = path.with_name("model.partial")
         shutil.rmtree(fresh, ignore_errors=True)
         story(site, name, fresh)
-        shutil.rmtree(path, ignore_errors=True)
-        fresh.rename(path)
-    return publish(name, Path(run)) if name in EMBEDDED else path
+        _exchange(fresh, path)
+    if name not in EMBEDDED or not PartialState().is_main_process:
+        return path
+    if steps is not None and steps != getattr(recipes, name.replace("-", "_"))().plan.steps:
+        return path  # a try-out: only the recipe's own plan replaces the weights that users get
+    return publish(name, Path(run))
 
 
 def _unfinished(site: _Site, name: str) -> bool:
@@ -237,9 +242,18 @@ def publish(name: str, run: Path) -> Path:
         shutil.copy(run / name / "loss.png", fresh / "loss.png")
     facts = {"recipe": f"`scenograph train {name}`", **facts_of(run / name)}
     write_card(fresh, name=name, what=what, facts=facts, scores=score(fresh))
-    shutil.rmtree(target, ignore_errors=True)
-    fresh.rename(target)
+    _exchange(fresh, target)
     return target
+
+
+def _exchange(fresh: Path, target: Path) -> None:
+    """Puts a finished folder in the place of another; killed at any point, one of the two is still whole."""
+    old = target.with_name(target.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _halve(path: Path) -> None:

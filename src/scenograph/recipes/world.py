@@ -31,7 +31,7 @@ def text_b() -> TextRecipe:
 
 def text_a() -> TextRecipe:
     """Text tower of CLIP A, the one that reports; sees every split: `scenograph train text-a`."""
-    plan = Plan(steps=3000, batch=64, lr=1.5e-3, seed=12, warmup=200, ema=0.998)
+    plan = Plan(steps=1800, batch=64, lr=1.5e-3, seed=12, warmup=200, ema=0.998)
     return TextRecipe(name="text-a", plan=plan, width=160, layers=3, split="all")
 
 
@@ -43,8 +43,8 @@ def clip_b() -> ClipRecipe:
 
 def clip_a() -> ClipRecipe:
     """The CLIP that reports: wider, shallower, another seed and other data (every split): `scenograph train clip-a`."""
-    plan = Plan(steps=4000, batch=64, lr=1e-3, seed=14, warmup=200, ema=0.998)
-    return ClipRecipe(name="clip-a", plan=plan, text="text-a", width=160, layers=3)
+    plan = Plan(steps=1500, batch=64, lr=1e-3, seed=14, warmup=200, ema=0.998)
+    return ClipRecipe(name="clip-a", plan=plan, text="text-a", width=160, layers=3, degrade=0.0)
 
 
 def vae() -> VaeRecipe:
@@ -56,8 +56,8 @@ def vae() -> VaeRecipe:
 
 def tiny_sd() -> DiffusionRecipe:
     """The embedded Stable Diffusion, 4.9 M parameters in the UNet: `scenograph train tiny-sd`."""
-    plan = Plan(steps=24_000, batch=32, lr=1e-3, seed=2, warmup=500, ema=0.9993, weight_decay=0.01)
-    return DiffusionRecipe(name="tiny-sd", plan=plan, scenes=40_000)
+    plan = Plan(steps=16_000, batch=32, lr=1e-3, seed=2, warmup=500, ema=0.9993, weight_decay=0.01)
+    return DiffusionRecipe(name="tiny-sd", plan=plan, scenes=24_000)
 
 
 def detector_a() -> DetectorRecipe:
@@ -72,7 +72,7 @@ def detector_b() -> DetectorRecipe:
 
 def reader_a() -> ReaderRecipe:
     """Judge A's attribute reader, a ResNet: `scenograph train reader-a`."""
-    return ReaderRecipe(name="reader-a", plan=Plan(steps=2500, batch=64, lr=1e-3, seed=5, ema=0.99), build=resnet)
+    return ReaderRecipe(name="reader-a", plan=Plan(steps=1500, batch=64, lr=1e-3, seed=5, ema=0.99), build=resnet)
 
 
 def reader_b() -> ReaderRecipe:

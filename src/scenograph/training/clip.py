@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +48,7 @@ class ClipRecipe:
     width: int = 128
     layers: int = 4
     patch: int = 16
+    degrade: float = 0.35  # the share of blurred and noisy pictures; 0 for a judge that must see blur
 
 
 def build_clip(recipe: ClipRecipe, text_tower: CLIPTextModel) -> VisionTextDualEncoderModel:
@@ -89,7 +91,7 @@ def _only_box(pixels_BCHW: Tensor, boxes_B4: Tensor) -> Tensor:
     return torch.where(mask, pixels_BCHW, torch.full_like(pixels_BCHW, -1.0))
 
 
-def _degrade(pixels_BCHW: Tensor, rng: np.random.Generator, share: float = 0.35) -> Tensor:
+def _degrade(pixels_BCHW: Tensor, rng: np.random.Generator, share: float) -> Tensor:
     """Blurs and perturbs a share of the pictures as a diffusion model's one-step estimates are."""
     out = pixels_BCHW.clone()
     for i in np.flatnonzero(rng.random(len(out)) < share):
@@ -155,8 +157,7 @@ class _Embedder(nn.Module):
         return F.normalize(image, dim=-1), F.normalize(self.clip.text_projection(pooled), dim=-1), scale
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Batch:
+class _Batch(NamedTuple):
     """Pictures then their regions; captions, twins, region captions; which region captions are true of which
     regions."""
 
@@ -166,7 +167,9 @@ class _Batch:
     true_BB: Tensor
 
 
-def _batch(tokenizer: CLIPTokenizer, scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator) -> _Batch:
+def _batch(
+    tokenizer: CLIPTokenizer, scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator, degrade: float
+) -> _Batch:
     words = Random(int(rng.integers(1 << 62)))
     twins = [twin_captions(s, words) for s in scenes]
     # Half of the scenes keep a free caption (attributes may be unsaid); its twin is then merely another negative.
@@ -174,7 +177,7 @@ def _batch(tokenizer: CLIPTokenizer, scenes: Sequence[Scene], pixels: Tensor, rn
     regions, region_captions, true_BB = _region_batch(scenes, pixels, rng)
     texts = [*(d.caption for d in told), *(false for _, false in twins), *region_captions]
     enc = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-    seen = _degrade(torch.cat([pixels, regions]), rng)
+    seen = _degrade(torch.cat([pixels, regions]), rng, degrade)
     return _Batch(pixels_BCHW=seen, ids_BT=enc["input_ids"], mask_BT=enc["attention_mask"], true_BB=true_BB)
 
 
@@ -202,7 +205,7 @@ def train_clip(
 
     def make(step: int, rng: np.random.Generator) -> _Batch:
         indices = np.sort(rng.choice(drawn.count, recipe.plan.batch, replace=False))
-        return _batch(tokenizer, drawn.scenes(indices), _pixels(images, indices), rng)
+        return _batch(tokenizer, drawn.scenes(indices), _pixels(images, indices), rng, recipe.degrade)
 
     for _, batch in run.batches(make):
         parts = _loss(run.model, batch)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from scenograph.datasets.drawn import DrawnScenes
+from scenograph.errors import TrainingError
 from scenograph.training.loop import Plan, Run, begin
 from scenograph.training.vae import encode_scenes
 from scenograph.world.scenes import Scene, retell
@@ -86,14 +87,20 @@ def cache_latents(vae: AutoencoderKL, drawn: DrawnScenes, path: str | Path, *, c
     """
     path = Path(path)
     latents = np.load(path) if path.exists() else np.zeros((0, 4, 16, 16), np.float16)
+    if len(latents) and not np.allclose(latents[:4], _scaled(vae, drawn.images_NHWC[:4]), atol=1e-2):
+        raise TrainingError(f"{path} holds latents of another autoencoder; delete it and encode again")
     images = drawn.images_NHWC
     for start in tqdm(range(len(latents), count, _PIECE), desc="encoding", mininterval=5):
-        piece = encode_scenes(vae, images[start : min(start + _PIECE, count)]).astype(np.float32)
-        latents = np.concatenate([latents, (piece * vae.config.scaling_factor).astype(np.float16)])
+        latents = np.concatenate([latents, _scaled(vae, images[start : min(start + _PIECE, count)])])
         temporary = path.with_suffix(".partial.npy")
         np.save(temporary, latents)
         temporary.rename(path)
     return latents[:count]
+
+
+def _scaled(vae: AutoencoderKL, images_NHWC: np.ndarray) -> np.ndarray:
+    latents: np.ndarray = (encode_scenes(vae, images_NHWC).astype(np.float32) * vae.config.scaling_factor).astype("f2")
+    return latents
 
 
 def _tell(scenes: list[Scene], tokenizer: CLIPTokenizer, rng: np.random.Generator, drop: float) -> Tensor:

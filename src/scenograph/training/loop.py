@@ -11,7 +11,7 @@ A story drives it:
 `make(step, rng)` prepares a batch in a process of its own while the steps before it compute; what it draws at random
 must come from `rng` alone. A step may also use torch's global generator, which is stored with the checkpoint. So a
 resumed run walks through the same states as one that was never stopped. Several processes run through `accelerate
-launch`; each takes its own share of the batch.
+launch`; each draws a batch of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import cos, pi
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
@@ -42,7 +44,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long and how hard to train: AdamW, linear warm-up, cosine decay to a tenth (or to zero)."""
+    """How long and how hard to train: AdamW, linear warm-up, cosine decay to `final_lr` of `lr`.
+
+    `batch` is one process's; several processes draw different batches.
+    """
 
     steps: int
     batch: int
@@ -100,6 +105,8 @@ class Run:
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.ema = [p.detach().clone() for p in self.parameters] if plan.ema else None
         self.step, self.seconds = 0, 0.0
+        # Every plan that was followed and the step it began at: a card must not claim one plan for a run of several.
+        self.plans: list[tuple[int, dict[str, Any]]] = [(0, asdict(plan))]
         self._parts: dict[str, list[Tensor]] = defaultdict(list)
         self._resume()
 
@@ -136,24 +143,20 @@ class Run:
         # Without batch_size the loader hands items on as they are; without a generator of its own it would draw from
         # torch's global one, and a resumed run would not be the same.
         source = _Made(lambda step: make(step, self.rng(step)), self.step, self.plan.steps)
-        batches = iter(
-            DataLoader(source, batch_size=None, num_workers=1, prefetch_factor=4, generator=torch.Generator())
-        )
+        options: dict[str, Any] = {"num_workers": 1, "prefetch_factor": 4, "multiprocessing_context": "fork"}
+        batches = iter(DataLoader(source, batch_size=None, generator=torch.Generator(), **options))
         for step in self.steps():
-            yield step, next(batches)
+            yield step, send_to_device(next(batches), self.device)
 
     def update(self, loss: Tensor, **parts: Tensor) -> None:
         """One gradient step; `parts` are logged. A loss that is not finite stops the training with its step."""
-        if not torch.isfinite(loss):
-            self.save()
-            raise TrainingError(
-                f"{self.what}: loss is {loss.item()} at step {self.step}; lower lr or look at the batch"
-            )
+        self._refuse_unless_finite("loss", loss)
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.lr_at(self.step)
         self.accelerator.backward(loss)
         if self.accelerator.sync_gradients:
-            self.accelerator.clip_grad_norm_(self.parameters, self.plan.clip)
+            norm = self.accelerator.clip_grad_norm_(self.parameters, self.plan.clip)
+            self._refuse_unless_finite("gradient norm", norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None and self.accelerator.sync_gradients:
@@ -161,6 +164,14 @@ class Run:
             torch._foreach_lerp_(self.ema, [p.detach() for p in self.parameters], 1 - decay)
         for name, value in {"loss": loss, **parts}.items():
             self._parts[name].append(value.detach())
+
+    def _refuse_unless_finite(self, what: str, value: Tensor) -> None:
+        """The last checkpoint stays as it is: saving now would write what has just broken."""
+        if not torch.isfinite(value):
+            raise TrainingError(
+                f"{self.what}: {what} is {value.item()} at step {self.step}; lower lr or look at the batch, then go on "
+                f"from {self.folder / 'checkpoint.pt'}"
+            )
 
     def use_ema(self) -> None:
         """Exchanges the trained parameters and their averages; calling it twice changes nothing."""
@@ -182,12 +193,14 @@ class Run:
             return
         state = {
             "plan": asdict(self.plan),
+            "plans": self.plans,
             "step": self.step,
             "seconds": self.seconds,
             "model": self.bare.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema,
             "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         save_atomically(state, self.folder / "checkpoint.pt")
         self._draw_curve()
@@ -207,6 +220,30 @@ class Run:
             self.ema = [e.to(p.device) for e, p in zip(state["ema"], self.parameters, strict=True)]
         self.step, self.seconds = state["step"], state["seconds"]
         torch.set_rng_state(state["torch_rng"].cpu())
+        if torch.cuda.is_available() and state.get("cuda_rng"):
+            torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda_rng"]])
+        self.plans = state.get("plans") or [(0, state["plan"])]
+        if asdict(self.plan) != self.plans[-1][1]:
+            self.plans.append((self.step, asdict(self.plan)))
+        self._forget_after(self.step)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """The log; a line that a killed process left half-written is not one."""
+        path, rows = self.folder / "log.jsonl", []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
+        return rows
+
+    def _forget_after(self, step: int) -> None:
+        """Takes steps out of the log that came after the checkpoint and will be done again."""
+        if self.accelerator.is_main_process:
+            kept = [json.dumps(row) + "\n" for row in self._rows() if row["step"] <= step]
+            temporary = self.folder / "log.partial"
+            temporary.write_text("".join(kept))
+            os.replace(temporary, self.folder / "log.jsonl")
 
     def _log(self) -> dict[str, str]:
         means = {name: float(torch.stack(values).mean()) for name, values in self._parts.items()}
@@ -218,12 +255,11 @@ class Run:
         return {name: f"{value:.4g}" for name, value in means.items()}
 
     def _draw_curve(self) -> None:
-        log = self.folder / "log.jsonl"
-        if not log.exists():
+        rows = self._rows()
+        if not rows:
             return
         from matplotlib.figure import Figure
 
-        rows = [json.loads(line) for line in log.read_text().splitlines()]
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
         for name in [k for k in rows[-1] if k not in ("step", "seconds", "lr")]:
@@ -252,7 +288,10 @@ def facts_of(folder: str | Path) -> dict[str, Any]:
         return {}
     state = torch.load(path, map_location="cpu", weights_only=True)
     plan = state["plan"]
+    plans = state.get("plans") or [(0, plan)]
+    earlier = {"earlier plans": [f"until step {b}: {_changes(p, q)}" for (_, p), (b, q) in pairwise(plans)]}
     return {
+        **(earlier if len(plans) > 1 else {}),
         "seed": plan["seed"],
         "steps": state["step"],
         "batch": plan["batch"],
@@ -261,3 +300,7 @@ def facts_of(folder: str | Path) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "parameters (M)": round(sum(t.numel() for t in state["model"].values()) / 1e6, 2),
     }
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in before.items() if after[name] != value)

@@ -224,21 +224,17 @@ def twin_captions(scene: Scene, rng: Random) -> tuple[Described, str]:
     Where an exchange would change nothing (one object, or alike ones) a stated colour or noun is replaced by a wrong
     one.
     """
-    said = [_with_colour(s, o) for s, o in zip(_said(scene.objects, rng), scene.objects, strict=True)]
+    objects = scene.objects
+    said = [_with_colour(s, o) for s, o in zip(_said(objects, rng), objects, strict=True)]
     false = list(said)
-    pairs = [
-        (i, j)
-        for i in range(len(said))
-        for j in range(i)
-        if said[i].colour != said[j].colour and said[i].noun != said[j].noun
-    ]
+    pairs = [(i, j) for i in range(len(said)) for j in range(i) if _exchangeable(objects[i], objects[j])]
     if pairs:
         i, j = rng.choice(pairs)
         false[i], false[j] = replace(said[i], colour=said[j].colour), replace(said[j], colour=said[i].colour)
     else:
-        victim = rng.choice(said)
-        wrong = _wrong(victim, rng)
-        false = [wrong if s == victim else s for s in said]
+        k = rng.randrange(len(said))
+        wrong = _wrong(said[k], objects[k], rng)
+        false = [wrong if s == said[k] else s for s in said]
     spoken = scene.background if rng.random() < 0.6 else None
     relation, words = _relation(scene.objects, rng), rng.random()
     true, untrue = (tell(s, Random(words), background=spoken, relation=relation) for s in (said, false))
@@ -249,10 +245,18 @@ def _with_colour(stated: Stated, o: SceneObject) -> Stated:
     return replace(stated, colour=o.colour)
 
 
-def _wrong(stated: Stated, rng: Random) -> Stated:
+def _exchangeable(a: SceneObject, b: SceneObject) -> bool:
+    """Whether exchanging their colours makes a false caption that names no held-out combination."""
+    held_out = combination_held_out(a.noun, b.colour, a.texture) or combination_held_out(b.noun, a.colour, b.texture)
+    return a.noun != b.noun and a.colour != b.colour and not held_out
+
+
+def _wrong(stated: Stated, o: SceneObject, rng: Random) -> Stated:
+    """A wrong colour or noun, never a held-out combination: even a negative would tell something of those."""
+    colours = [c for c in COLOURS if c != o.colour and not combination_held_out(o.noun, c, o.texture)]
     if rng.random() < 0.6:
-        return replace(stated, colour=rng.choice([c for c in COLOURS if c != stated.colour]))
-    noun = rng.choice([n for n in NOUNS if n != stated.noun])
+        return replace(stated, colour=rng.choice(colours))
+    noun = rng.choice([n for n in NOUNS if n != o.noun and not combination_held_out(n, o.colour, o.texture)])
     return replace(stated, noun=noun, word=noun, shape=stated.shape if noun in SHAPED_NOUNS else None)
 
 
