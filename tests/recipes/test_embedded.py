@@ -1,0 +1,48 @@
+"""Embedded trainings end in a published folder, and only the recipe's own plan replaces what users get."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from scenograph.errors import TrainingError
+from scenograph.models import embedded as names
+from scenograph.models.embedded import EMBEDDED
+from scenograph.recipes import embedded, world
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty weights folder, a world of twelve scenes and a reader that trains two steps."""
+    folder = tmp_path / "weights"
+    for module in (embedded, names):
+        monkeypatch.setattr(module, "WEIGHTS", folder)
+    monkeypatch.setattr(embedded, "_SCENES", {"train": (12, 0), "all": (12, 1)})
+    recipe = world.reader_a()
+    short = replace(recipe, plan=replace(recipe.plan, steps=2, batch=4))
+    monkeypatch.setattr(world, "reader_a", lambda: short)
+    return folder
+
+
+def test_a_training_publishes_half_precision_and_a_measured_card(weights: Path, tmp_path: Path) -> None:
+    path = embedded.train_embedded("reader-a", tmp_path / "run", threads=1)
+    assert path == weights / EMBEDDED["reader-a"]
+    assert {str(t.dtype) for t in load_file(path / "model.safetensors").values()} <= {"torch.float16", "torch.int64"}
+    card = (path / "README.md").read_text()
+    assert "| steps | 2 |" in card
+    assert "attributes (%)" in card
+    assert [p.name for p in path.parent.iterdir()] == ["reader"]
+    # Trained again from the published weights where the run folder is lost.
+    embedded.train_embedded("reader-a", tmp_path / "elsewhere", threads=1, warm=True)
+
+
+def test_a_try_out_is_not_published(weights: Path, tmp_path: Path) -> None:
+    path = embedded.train_embedded("reader-a", tmp_path / "run", steps=1, threads=1)
+    assert path == tmp_path / "run" / "reader-a" / "model"
+    assert not weights.exists()
+
+
+def test_unknown_names(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="tiny-sd"):
+        embedded.train_embedded("huge-sd", tmp_path)
