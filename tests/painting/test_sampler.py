@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,20 +13,28 @@ import torch
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    EDMDPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    LCMScheduler,
     PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
     UniPCMultistepScheduler,
 )
 from torch import Tensor
 
 from scenograph.errors import GuidanceError
-from scenograph.layout import Layout
+from scenograph.layout import Box, Layout
 from scenograph.painting import Painter
 from scenograph.painting.conditioning import encode
+from scenograph.painting.guidance import Guidance, Langevin, NonLocalAttentionEnergy, Window
 from scenograph.painting.guidance.step import Step
 from scenograph.painting.sampler import Guide, sample
-from scenograph.painting.schedulers import SCHEDULERS, make_scheduler
-from scenograph.painting.tokens import TokenLayout
+from scenograph.painting.schedulers import SCHEDULERS, make_scheduler, note_moved
+from scenograph.painting.tokens import TokenGroup, TokenLayout
+from tests.tiny import tiny_sd_parts
 
 STOCK: dict[str, Any] = {
     "ddim": DDIMScheduler,
@@ -64,6 +73,7 @@ def ours(
     negative: str = "",
     size: tuple[int, int] = (128, 128),
     guidance: Guide | None = None,
+    tokens: list[TokenLayout] | None = None,
 ) -> Tensor:
     """Latents of our loop, on the layer below Painter."""
     condition, uncondition = encode(painter.pipeline, prompts, [negative] * len(prompts), size)
@@ -77,7 +87,7 @@ def ours(
         steps=steps,
         cfg=cfg,
         guidance=guidance,
-        tokens=[TokenLayout(groups=())] * len(prompts),
+        tokens=tokens or [TokenLayout(groups=())] * len(prompts),
     )
 
 
@@ -141,6 +151,18 @@ def test_one_pass_per_step_without_classifier_free_guidance(painters: dict[str, 
         assert batches[3:] == [2, 2]
     finally:
         handle.remove()
+
+
+def test_a_guidance_distilled_network_gets_the_scale_as_input(tmp_path: Path) -> None:
+    """LCM and its kin: one pass, with the scale embedded; equal to the stock pipeline."""
+    parts = tiny_sd_parts()
+    torch.manual_seed(1)
+    parts["unet"] = UNet2DConditionModel.from_config({**parts["unet"].config, "time_cond_proj_dim": 8})
+    StableDiffusionPipeline(**parts).save_pretrained(tmp_path)
+    painter = Painter.from_pretrained(tmp_path, device="cpu")
+    expected = stock(painter, "ddim", PROMPTS[:2], [3, 4], num_inference_steps=3)
+    assert torch.equal(ours(painter, "ddim", PROMPTS[:2], [3, 4], steps=3), expected)
+    assert not torch.allclose(ours(painter, "ddim", PROMPTS[:2], [3, 4], steps=3, cfg=3.0), expected)
 
 
 def test_the_loop_builds_no_graph_and_leaves_the_pipelines_scheduler_alone(painters: dict[str, Painter]) -> None:
@@ -289,6 +311,50 @@ def test_the_stock_corrector_would_undo_it(painters: dict[str, Painter]) -> None
     assert shift_after_a_move(painters["sd"], UniPCMultistepScheduler) < 0.3
 
 
+def after_a_jump(scheduler: Any, jump: float, *, at: int = 5, then: int = 3, moved: bool = True) -> list[Tensor]:
+    """VP latents of two samples after step `at` and the `then` following ones, when x₀ jumps at `at` in the second.
+
+    The network stands for one that sees x₀ = 0.3 everywhere, or 0.3 + jump since guidance moved the latent.
+    """
+    scheduler.set_timesteps(50)
+    latents = torch.linspace(-2, 2, 8).view(2, 4, 1, 1)
+    found = []
+    for index, timestep in enumerate(scheduler.timesteps[: at + then + 1]):
+        alpha_bar = float(scheduler.alphas_cumprod[int(timestep)])
+        x0 = torch.tensor([0.3, 0.3 + (jump if index >= at else 0.0)]).view(2, 1, 1, 1)
+        epsilon = (latents - math.sqrt(alpha_bar) * x0) / math.sqrt(1 - alpha_bar)
+        note_moved(scheduler, torch.tensor([False, index == at]) if moved else None)
+        latents = scheduler.step(epsilon, timestep, latents).prev_sample
+        if index >= at:
+            found.append(latents)
+    return found
+
+
+@pytest.mark.parametrize("name", ["dpm++", "unipc"])
+def test_multistep_solvers_take_a_move_once(painters: dict[str, Painter], name: str) -> None:
+    """A jump of x₀ is no slope of the trajectory: the response is DDIM's, not 1.4 times that."""
+    made = make_scheduler(name, painters["sd"].pipeline.scheduler)[1]
+
+    def response(*, moved: bool) -> list[float]:
+        runs = [after_a_jump(made, jump, moved=moved) for jump in (0.0, 1.0)]
+        assert all(torch.equal(still[0], jumped[0]) for still, jumped in zip(*runs, strict=True))
+        return [float((jumped[1] - still[1]).mean()) for still, jumped in zip(*runs, strict=True)]
+
+    expected, shift = [], 0.0
+    for sigma, following in zip(made_sigmas(made)[5:9], made_sigmas(made)[6:10], strict=True):
+        root, next_root = ((1 + level**2) ** -0.5 for level in (sigma, following))
+        shift = next_root + next_root * following / (root * sigma) * (shift - root)  # DDIM's step, x₀ off by 1
+        expected.append(shift)
+    assert response(moved=True) == pytest.approx(expected, rel=1e-3)
+    assert response(moved=False)[0] > 1.3 * expected[0]  # what the remembered predictions would add
+
+
+def made_sigmas(scheduler: Any) -> list[float]:
+    scheduler.set_timesteps(50)
+    sigmas: list[float] = scheduler.sigmas.tolist()
+    return sigmas
+
+
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_a_sample_does_not_notice_that_its_neighbour_is_moved(painters: dict[str, Painter], scheduler: str) -> None:
     def move_second(latents_BCHW: Tensor, step: Step) -> Tensor:
@@ -308,6 +374,40 @@ def test_a_batch_of_four_equals_four_singles(painters: dict[str, Painter], famil
     for row, (prompt, seed) in enumerate(zip(PROMPTS, seeds, strict=True)):
         single = ours(painters[family], scheduler, [prompt], [seed])
         torch.testing.assert_close(batch[row], single[0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["dpm++", "ddim"])
+def test_noise_of_guidance_leaves_the_samplers_noise_alone(painters: dict[str, Painter], kind: str) -> None:
+    """A stochastic solver goes on drawing from the sample's generator; Langevin that hardly moves changes hardly."""
+    painter = painters["sd"]
+    own = painter.pipeline.scheduler
+    painter.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(own.config, algorithm_type="sde-dpmsolver++")
+    layout = TokenLayout(groups=(TokenGroup(tokens=(2,), boxes=(Box(0.1, 0.1, 0.5, 0.5),), phrase="red"),))
+    # The first step alone: there a multistep solver has no memory that a move could make it forget.
+    update = Langevin(iterations=1, ratio=1e-9)
+    guidance = Guidance(energy=NonLocalAttentionEnergy(), update=update, window=Window(steps=1))
+    try:
+        plain = ours(painter, kind, PROMPTS[:1], [3])
+        moved = ours(painter, kind, PROMPTS[:1], [3], guidance=guidance, tokens=[layout])
+    finally:
+        painter.pipeline.scheduler = own
+    assert guidance.log.steps
+    torch.testing.assert_close(moved, plain, rtol=0, atol=1e-4)
+
+
+def test_guidance_draws_other_noise_than_the_sampler_and_the_same_again(painters: dict[str, Painter]) -> None:
+    drawn: list[Tensor] = []
+
+    def draw(latents_BCHW: Tensor, step: Step) -> Tensor:
+        drawn.append(torch.stack([torch.randn(latents_BCHW.shape[1:], generator=each) for each in step.generators]))
+        return latents_BCHW
+
+    for seeds in ([3, 4], [4]):
+        ours(painters["sd"], "ddim", PROMPTS[: len(seeds)], seeds, steps=2, guidance=Recorder(draw))
+    assert torch.equal(drawn[0][1], drawn[2][0]) and torch.equal(drawn[1][1], drawn[3][0])
+    initial = torch.randn((4, 16, 16), generator=torch.Generator().manual_seed(3))
+    for noise in (drawn[0][0], drawn[0][1], drawn[1][0]):
+        assert abs(float((noise * initial).mean())) < 0.15
 
 
 def test_half_precision_shows_guidance_float32(painters: dict[str, Painter], layouts: list[Layout]) -> None:
@@ -331,3 +431,25 @@ def test_checkpoints_with_another_scheduler_get_ddim_without_clipping(painters: 
     assert make_scheduler(None, painters["sdxl"].pipeline.scheduler)[0] == "euler"
     with pytest.raises(GuidanceError, match=r"unknown scheduler 'pndm'; expected one of: ddim, euler, dpm\+\+, unipc"):
         make_scheduler("pndm", painters["sd"].pipeline.scheduler)
+
+
+def test_distilled_checkpoints_need_a_scheduler_by_name() -> None:
+    lcm = LCMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    with pytest.raises(GuidanceError, match=r"made for LCMScheduler, which is not here; name one of: ddim, euler"):
+        make_scheduler(None, lcm)
+    assert torch.equal(make_scheduler("ddim", lcm)[1].alphas_cumprod, lcm.alphas_cumprod)
+    assert make_scheduler(None, EulerAncestralDiscreteScheduler())[0] == "ddim"
+
+
+@pytest.mark.parametrize("name", [None, "ddim", "euler"])
+def test_checkpoints_of_another_noise_are_refused(name: str | None) -> None:
+    """EDM (Playground 2.5) and flow matching have no table of betas; DDIM's default one would paint garbage."""
+    foreign = [
+        EDMDPMSolverMultistepScheduler(),
+        FlowMatchEulerDiscreteScheduler(),
+        UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True),
+        DDIMScheduler(prediction_type="sample"),
+    ]
+    for checkpoint in foreign:
+        with pytest.raises(GuidanceError, match=rf"made for {type(checkpoint).__name__} with prediction type"):
+            make_scheduler(name, checkpoint)

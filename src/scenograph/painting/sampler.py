@@ -2,8 +2,8 @@
 
 Nothing else in scenograph steps a scheduler. Without guidance the loop equals the stock diffusers pipelines to the bit
 in float32, for the same seed and scheduler: the tests compare them. What it adds is a batch of *different* layouts,
-each with its own generator, and one hook: before the classifier-free-guidance forward of a step, guidance may move the
-latents.
+each with its own generators, and one hook: before the classifier-free-guidance forward of a step, guidance may move the
+latents. Guidance draws its noise from generators of its own, so that it never shifts the sampler's.
 
 Guidance sees VP latents (`schedulers.py` says why and how) in at least float32, and reaches the UNet through the
 closures of `Step`, which are differentiable in the latents. The loop itself builds no graph; autograd is on in `guide`.
@@ -25,6 +25,8 @@ from scenograph.painting.conditioning import Condition, joined
 from scenograph.painting.guidance.step import Step
 from scenograph.painting.schedulers import alpha_bar, latent_scale, note_moved, step_function
 from scenograph.painting.tokens import TokenLayout
+
+_ASIDE = 0x5CE_0061_A9B0_57EA  # any number that no two seeds of one project differ by
 
 
 class Guide(Protocol):
@@ -87,7 +89,8 @@ def sample(
         pipeline: stock pipeline that holds the UNet and says where it runs.
         condition, uncondition: text of the B samples (`conditioning.encode`).
         scheduler: fresh, from `make_scheduler`; its state is this run's.
-        generators: one per sample; initial and later noise of a sample come from its own generator alone.
+        generators: one per sample; initial and later noise of a sample come from its own generator alone, the noise
+            of guidance from one beside it that its seed decides.
         size: canvas (width, height) in pixels, multiples of the VAE factor.
         tokens: where each sample's phrases are; needed with guidance.
 
@@ -100,16 +103,21 @@ def sample(
     step = step_function(scheduler, list(generators))
     denoiser = _denoiser(pipeline, condition, uncondition, cfg)
     latents = _initial_latents(pipeline, condition, size, generators) * scheduler.init_noise_sigma
-    timesteps = scheduler.timesteps
+    timesteps, aside = scheduler.timesteps, [beside(generator) for generator in generators]
     # disable=None: no bar where stderr is not a terminal
     for index, timestep in enumerate(tqdm(timesteps, desc="painting", disable=None if progress else True)):
         if guidance is not None:
-            state = _step(denoiser, scheduler, index, timestep, tokens, generators, latents)
+            state = _step(denoiser, scheduler, index, timestep, tokens, aside, latents)
             latents, moved_B = _guide(guidance, latents, state, latent_scale(scheduler, index))
             note_moved(scheduler, moved_B)
         prediction = denoiser.guided(scheduler.scale_model_input(latents, timestep), timestep)
         latents = step(prediction, timestep, latents)
     return latents
+
+
+def beside(generator: torch.Generator) -> torch.Generator:
+    """A second stream of noise for the same seed: what guidance draws must not move what the sampler draws later."""
+    return torch.Generator(generator.device).manual_seed(generator.initial_seed() ^ _ASIDE)
 
 
 def _denoiser(pipeline: Any, condition: Condition, uncondition: Condition, cfg: float) -> Denoiser:
