@@ -54,6 +54,19 @@ def test_shared_phrases_are_one_group() -> None:
     assert [(group.phrase, group.boxes) for group in found.groups] == [("dogs", (LEFT, RIGHT)), ("cat", (LEFT,))]
 
 
+def test_phrases_that_share_a_part_are_one_group() -> None:
+    """Two groups with the token of "dog" would pull its one map into opposite boxes."""
+    caption, low = "a black dog and a cat", Box(0.1, 0.8, 0.3, 1.0)
+    for order in ([("a black dog", LEFT), ("dog", RIGHT)], [("dog", RIGHT), ("a black dog", LEFT)]):
+        found = find(caption, ("cat", low), *order)
+        assert words(found, caption) == [["cat"], ["a", "black", "dog"]]
+        assert [group.phrase for group in found.groups] == ["cat", "a black dog"]
+        assert set(found.groups[1].boxes) == {LEFT, RIGHT}
+    bridged = find(caption, ("a black", LEFT), ("cat", low), ("dog", RIGHT), ("black dog", LEFT))
+    assert [group.tokens for group in bridged.groups] == [(1, 2, 3), (6,)]
+    assert bridged.groups[0].boxes == (LEFT, RIGHT, LEFT)
+
+
 def test_template_and_appended_phrases_shift() -> None:
     found = find("a dog", ("dog", LEFT), ("red car", RIGHT), template="a photo of {}")
     assert words(found, "a photo of a dog, red car") == [["dog"], ["red", "car"]]

@@ -5,8 +5,8 @@ the padded token sequence that the text encoder sees (77 for CLIP, BOS counted).
 ("skate- boarder" is several tokens, "." is one), so nothing here splits on spaces: a token belongs to a phrase when
 its character range overlaps the phrase's range in the prompt.
 
-Instances that share a token range ("two dogs") form one `TokenGroup`: they read the same maps, and separate energies
-would fight over them.
+Instances that share a token form one `TokenGroup`, be it the whole range ("two dogs") or a part of it ("a black dog"
+and "dog" in "a black dog and a cat"): they read the same maps, and separate energies would fight over them.
 
 SDXL's two text encoders share CLIP's vocabulary and merges, so positions from its first tokenizer serve for both.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenGroup:
-    """The boxes that one phrase of the prompt names."""
+    """The boxes that one phrase of the prompt names; no two groups of a layout share a token."""
 
     tokens: tuple[int, ...]
     """Positions in the padded token sequence, BOS counted, ascending."""
@@ -55,17 +55,27 @@ def locate(tokenizer: Any, prompt: Prompt, layout: Layout) -> TokenLayout:
         )
     offsets = _offsets(tokenizer, prompt.text)
     window = int(tokenizer.model_max_length) - 1  # the last position of a full window is the end-of-text token
-    boxes: dict[tuple[int, ...], list[Box]] = {}
-    phrases: dict[tuple[int, ...], str] = {}
+    groups: list[TokenGroup] = []
     for instance, (start, end) in zip(layout.instances, prompt.spans, strict=True):
         phrase = prompt.text[start:end]
         tokens = _tokens(offsets, start, end)
         _check(tokens, phrase, prompt.text, window)
-        boxes.setdefault(tokens, []).append(instance.box)
-        phrases.setdefault(tokens, phrase)
-    return TokenLayout(
-        groups=tuple(TokenGroup(tokens=key, boxes=tuple(boxes[key]), phrase=phrases[key]) for key in boxes)
+        groups = _joined(groups, TokenGroup(tokens=tokens, boxes=(instance.box,), phrase=phrase))
+    return TokenLayout(groups=tuple(groups))
+
+
+def _joined(groups: list[TokenGroup], new: TokenGroup) -> list[TokenGroup]:
+    """The groups with one more, which takes in those it shares a token with, at the place of the first of them."""
+    touching = [group for group in groups if not set(group.tokens).isdisjoint(new.tokens)]
+    family = [*touching, new]
+    whole = TokenGroup(
+        tokens=tuple(sorted({token for group in family for token in group.tokens})),
+        boxes=tuple(box for group in family for box in group.boxes),
+        phrase=max((group.phrase for group in family), key=len),
     )
+    place = groups.index(touching[0]) if touching else len(groups)
+    apart = [group for group in groups if group not in touching]
+    return [*apart[:place], whole, *apart[place:]]
 
 
 def _offsets(tokenizer: Any, text: str) -> list[tuple[int, int]]:
