@@ -233,3 +233,18 @@ def test_unknown_options() -> None:
         NonLocalAttentionEnergy(distance="cells")  # type: ignore[arg-type]
     with pytest.raises(GuidanceError, match="at least one layer"):
         AttentionEnergy()({}, {}, LAYOUTS, START)
+
+
+def test_what_inference_mode_computed_can_be_differentiated_later() -> None:
+    """The cached masks and priors must not be inference tensors."""
+    maps = {"mid": torch.rand(1, 2, 64, 7).softmax(-1)}
+    subjects = [token_layout(group([3], (0.11, 0.22, 0.77, 0.88)))]
+    energy = NonLocalAttentionEnergy()
+    progress = Progress(index=0, total=50, guided_index=0, guided_total=10)
+    with torch.inference_mode():
+        inside = energy(maps, {"mid": (8, 8)}, subjects, progress)
+    leaf = maps["mid"].clone().requires_grad_()
+    outside = energy({"mid": leaf}, {"mid": (8, 8)}, subjects, progress)
+    outside.sum().backward()
+    assert leaf.grad is not None and leaf.grad.abs().max() > 0
+    assert outside.tolist() == inside.tolist()

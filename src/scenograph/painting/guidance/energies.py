@@ -172,6 +172,7 @@ def _nap(maps_BHQT: Tensor, grid: Grid, tokens: tuple[TokenLayout, ...], distanc
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a later call that differentiates must be able to use what this one keeps
 def _group_rows(tokens: tuple[TokenLayout, ...], grid: Grid, device: torch.device, dtype: torch.dtype) -> _Rows:
     """One row per (subject, token), with the union of the subject's boxes."""
     samples, positions, masks, weights = [], [], [], []
@@ -189,6 +190,7 @@ def _group_rows(tokens: tuple[TokenLayout, ...], grid: Grid, device: torch.devic
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _box_rows(
     tokens: tuple[TokenLayout, ...],
     grid: Grid,
