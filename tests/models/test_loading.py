@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -11,10 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from scenograph.errors import CheckpointError, DependencyError
 from scenograph.models import embedded, loading
+from scenograph.models.convert import convert_pickle
 from scenograph.models.loading import load_pipeline, pick_device, pick_dtype
+from tests.heard import heard
 from tests.models.original_format import write_original
 from tests.tiny import tiny_sd, tiny_sdxl
 
@@ -158,12 +162,41 @@ def test_pickles_are_never_opened(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_pickles_is_refused(folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "old")
-    weights = tmp_path / "old" / "unet" / "diffusion_pytorch_model.safetensors"
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    weights = old / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save(load_file(weights), weights.with_suffix(".bin"))
     weights.unlink()
-    torch.save({}, weights.with_suffix(".bin"))
-    with pytest.raises(CheckpointError, match="cannot load"):
-        load_pipeline(tmp_path / "old", device="cpu")
+    command = f"run `scenograph convert {weights.with_suffix('.bin')} {weights}`"
+    with heard() as said, pytest.raises(CheckpointError, match=re.escape(command)):
+        load_pipeline(old, device="cpu")
+    assert said.getvalue() == ""
+    convert_pickle(weights.with_suffix(".bin"), weights)
+    assert load_pipeline(old, device="cpu")[0].name == "sd"
+
+
+def test_the_advised_name_is_the_one_that_is_looked_for(folder: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    encoder = old / "text_encoder"
+    (encoder / "model.safetensors").rename(encoder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"convert \S+/pytorch_model\.bin \S+/text_encoder/model\.safetensors`"):
+        load_pipeline(old, device="cpu")
+
+
+def test_a_folder_of_one_variant_asks_for_it_by_name(folder: Path, tmp_path: Path) -> None:
+    _, pipeline = load_pipeline(folder, device="cpu")
+    pipeline.save_pretrained(tmp_path / "half", variant="fp16")
+    with pytest.raises(CheckpointError, match=r"are of the variant 'fp16' alone: give variant="):
+        load_pipeline(tmp_path / "half", device="cpu")
+    _, again = load_pipeline(tmp_path / "half", device="cpu", variant="fp16")
+    assert all(torch.equal(state(again)[name], value) for name, value in state(pipeline).items())
+
+
+def test_loading_in_half_precision_says_nothing(folder: Path) -> None:
+    with heard() as said:
+        load_pipeline(folder, device="cpu", dtype="fp16")
+    assert said.getvalue() == ""
 
 
 def test_devices_and_dtypes() -> None:
@@ -185,7 +218,7 @@ def test_loading_leaves_the_libraries_talkative_again(folder: Path) -> None:
     from diffusers.utils import logging as diffusers_logging
 
     before = diffusers_logging.is_progress_bar_enabled()
-    with pytest.raises(CheckpointError), loading._one_line("x"):
+    with pytest.raises(CheckpointError), loading.one_line("x"):
         assert not diffusers_logging.is_progress_bar_enabled()
         raise OSError("first line\nsecond line")
     assert diffusers_logging.is_progress_bar_enabled() == before

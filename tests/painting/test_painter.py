@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model_state_dict
@@ -15,6 +17,7 @@ from scenograph.layout import Box, Instance, Layout
 from scenograph.painting import Painter
 from scenograph.painting.guidance import method
 from scenograph.painting.schedulers import SCHEDULERS
+from tests.heard import heard
 
 FAMILIES = ("sd", "sd-v", "sdxl")
 
@@ -134,6 +137,56 @@ def test_a_recipe_for_another_painter_is_refused(painters: dict[str, Painter], l
         painters["sd"].repaint({**painting.recipe(), "method": "custom"})
 
 
+def test_a_recipe_tells_how_the_checkpoint_was_loaded(painters: dict[str, Painter], layouts: list[Layout]) -> None:
+    tiled = Painter.from_pretrained(painters["sd"].name, device="cpu", tiling=True)
+    recipe = tiled.paint(layouts[0], steps=1, progress=False)[0].recipe()
+    assert (recipe["tiling"], recipe["variant"], recipe["config"]) == (True, None, None)
+    with pytest.raises(GuidanceError, match="the recipe has tiling True, this painter False; load the same"):
+        painters["sd"].repaint(recipe)
+    del recipe["template"], recipe["width"]
+    with pytest.raises(GuidanceError, match="the recipe lacks template, width; it cannot be painted again"):
+        tiled.repaint(recipe)
+
+
+def test_numpy_numbers_are_numbers(painters: dict[str, Painter], layouts: list[Layout]) -> None:
+    whole = [np.int64(7), np.int64(2), np.int32(96)]
+    options: dict[str, Any] = {"output": "latent", "progress": False}
+    (painting,) = painters["sd"].paint(layouts[0], seeds=whole[0], steps=whole[1], width=whole[2], **options)  # type: ignore[arg-type]
+    (plain,) = painters["sd"].paint(layouts[0], seeds=7, steps=2, width=96, **options)
+    assert json.loads(json.dumps(painting.recipe())) == plain.recipe()
+    assert torch.equal(painting.image, plain.image)
+    both = painters["sd"].paint(layouts[0], seeds=np.arange(2), steps=1, **options)  # type: ignore[arg-type]
+    assert [painting.seed for painting in both] == [0, 1]
+
+
+def test_guided_painting_inside_inference_mode_leaves_nothing_behind(
+    painters: dict[str, Painter], layouts: list[Layout]
+) -> None:
+    """What it caches must serve a later call outside: inference tensors could not be differentiated through."""
+    layout = Layout(caption="a cat", instances=(Instance(caption="a cat", box=Box(0.12, 0.34, 0.56, 0.78)),))
+    options: dict[str, Any] = {"guidance": "winwinlay", "steps": 1}
+    with torch.inference_mode():
+        loaded = Painter.from_pretrained(painters["sd"].name, device="cpu")
+        inside = latents(loaded, layout, **options)
+    for painter in (loaded, painters["sd"]):
+        assert torch.equal(latents(painter, layout, **options), inside)
+
+
+def test_offloaded_parts_are_freed_when_painting_fails(
+    painters: dict[str, Painter], layouts: list[Layout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[bool] = []
+    monkeypatch.setattr(painters["sd"].pipeline, "maybe_free_model_hooks", lambda: freed.append(True))
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(painters["sd"].pipeline.vae, "decode", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        painters["sd"].paint(layouts[0], steps=1, progress=False)
+    assert freed == [True]
+
+
 def test_tiling_and_slicing_decode_the_same_small_picture(painters: dict[str, Painter], layouts: list[Layout]) -> None:
     painter = Painter.from_pretrained(painters["sd"].name, device="cpu", tiling=True)
     assert painter.pipeline.vae.use_tiling and painter.pipeline.vae.use_slicing
@@ -149,19 +202,60 @@ def test_offload_without_an_accelerator_is_one_clear_line(painters: dict[str, Pa
         Painter.from_pretrained(painters["sd"].name, offload=True)
 
 
-def write_lora(painter: Painter, path: Path, *, strength: float = 0.3) -> Path:
-    """A LoRA of the painter's UNet in the diffusers format: strong enough to see, too weak to saturate."""
+def lora_weights(painter: Painter, *, strength: float = 0.3) -> dict[str, torch.Tensor]:
+    """A LoRA of the painter's UNet as peft names it: strong enough to see, too weak to saturate."""
     lora = LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_k", "to_v", "to_out.0"])
     fresh = Painter.from_pretrained(painter.name, device="cpu").pipeline
     fresh.unet.add_adapter(lora)
     generator = torch.Generator().manual_seed(0)
-    weights = {
+    return {
         name: strength * torch.randn(value.shape, generator=generator)
         for name, value in get_peft_model_state_dict(fresh.unet).items()
     }
+
+
+def write_lora(painter: Painter, path: Path, *, strength: float = 0.3) -> Path:
+    """The same in the diffusers format."""
+    weights = lora_weights(painter, strength=strength)
     path.mkdir(parents=True)
     save_file({f"unet.{name}": value for name, value in weights.items()}, path / "pytorch_lora_weights.safetensors")
     return path / "pytorch_lora_weights.safetensors"
+
+
+def kohya_name(name: str) -> str:
+    stem, _, end = name.partition(".lora_")
+    half = {"A.weight": "lora_down.weight", "B.weight": "lora_up.weight"}[end]
+    return f"lora_unet_{stem.replace('.', '_')}.{half}"
+
+
+def test_peft_and_kohya_loras_equal_the_diffusers_ones(
+    painters: dict[str, Painter], layouts: list[Layout], tmp_path: Path
+) -> None:
+    """At half their strength, which each format writes down in its own place."""
+    weights = lora_weights(painters["sd"], strength=0.6)
+    wanted = {f"unet.{name}": value * (0.5 if ".lora_B." in name else 1) for name, value in weights.items()}
+    save_file(wanted, tmp_path / "diffusers.safetensors")
+    kohya = {kohya_name(name): value for name, value in weights.items()}
+    stems = {name.rpartition(".lora_")[0] for name in kohya}
+    save_file(kohya | {f"{stem}.alpha": torch.tensor(1.0) for stem in stems}, tmp_path / "kohya.safetensors")
+    for folder, prefix in (("peft", "base_model.model."), ("bare", "")):
+        (tmp_path / folder).mkdir()
+        renamed = {prefix + name: value.clone() for name, value in weights.items()}
+        save_file(renamed, tmp_path / folder / "adapter_model.safetensors")
+        (tmp_path / folder / "adapter_config.json").write_text('{"r": 2, "lora_alpha": 1}')
+
+    def painted(source: Path) -> torch.Tensor:
+        painter = Painter.from_pretrained(painters["sd"].name, device="cpu")
+        painter.load_lora(source)
+        return latents(painter, layouts[0], steps=1)
+
+    expected = painted(tmp_path / "diffusers.safetensors")
+    assert float((expected - latents(painters["sd"], layouts[0], steps=1)).abs().max()) > 0.01
+    for name in ("kohya.safetensors", "peft", "bare", "peft/adapter_model.safetensors"):
+        torch.testing.assert_close(painted(tmp_path / name), expected, rtol=0, atol=1e-5)
+    (tmp_path / "peft" / "adapter_config.json").write_text('{"r": 2, "lora_alpha": 1, "use_dora": true}')
+    with pytest.raises(CheckpointError, match=r"adapter_config\.json has use_dora, which is not read here"):
+        painted(tmp_path / "peft")
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
@@ -203,12 +297,17 @@ def test_bad_loras_are_one_line_and_leave_the_painter_usable(
     junk = tmp_path / "junk.safetensors"
     junk.write_bytes(b"\x05\0\0\0\0\0\0\0hello")
     for source in (foreign, junk, tmp_path / "nowhere.safetensors", tmp_path / "x.bin", tmp_path):
-        with pytest.raises(CheckpointError) as caught:
+        with heard() as said, pytest.raises(CheckpointError) as caught:
             painter.load_lora(source)
+        assert said.getvalue() == ""
         assert len(str(caught.value).splitlines()) == 1
     assert painter.loras == []
     assert torch.equal(latents(painter, layouts[0]), latents(painters["sd"], layouts[0]))
-    painter.load_lora(write_lora(painter, tmp_path / "good"))
+    good = write_lora(painter, tmp_path / "good")
+    with heard() as said:
+        painter.load_lora(good)
+        painter.load_lora(good)
+    assert said.getvalue() == ""
 
 
 BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {

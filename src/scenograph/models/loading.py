@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ from scenograph.errors import CheckpointError, DependencyError
 from scenograph.models.families import Family, check_channels, family_of_file, family_of_folder
 
 _HUB_SECONDS = 5.0  # for one look at the hub, and for the head of a file
-_PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+_AGAIN = "fetch or save the checkpoint again"
+_ON_HUB = (
+    "fetch it again; where it has no plain safetensors, name its variant, or convert its pickles and name the folder"
+)
+PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 _DTYPES = {
     "float16": torch.float16,
     "fp16": torch.float16,
@@ -32,6 +37,7 @@ _DTYPES = {
 }
 
 
+@torch.inference_mode(False)  # guidance differentiates through the weights, whatever the caller does around it
 def load_pipeline(
     name: str | Path,
     *,
@@ -64,7 +70,8 @@ def load_pipeline(
     else:
         family, pipeline = _load_folder(source, str(name), dtype, variant)
     _check(pipeline, str(name))
-    return family, freeze(pipeline).to(device)
+    with one_line(str(name), advice=f"it could not be moved to {device}: name another device, or offload"):
+        return family, freeze(pipeline).to(device)
 
 
 def _check(pipeline: Any, name: str) -> None:
@@ -87,33 +94,6 @@ def freeze(pipeline: Any) -> Any:
     return pipeline
 
 
-def add_lora(pipeline: Any, source: str | Path, scales: Sequence[float], scale: float) -> None:
-    """Put a LoRA (diffusers, peft or kohya safetensors) on a pipeline that has LoRAs of `scales` already.
-
-    Raises CheckpointError when it is missing, a pickle, or does not fit the pipeline.
-    """
-    path = Path(source).expanduser()
-    if path.suffix in _PICKLES:
-        raise CheckpointError(f"{str(source)!r} is a pickle; run `scenograph convert` on it and name the result")
-    if not path.exists() and str(source).count("/") != 1:
-        raise CheckpointError(f"no LoRA at {str(source)!r}; expected a .safetensors file, a folder or a hub id")
-    adapters = [f"lora{number}" for number in range(len(scales) + 1)]
-    local = path.exists() or not _hub_reachable()
-    place = {"weight_name": path.name} if path.is_file() else {}
-    folder = str(path.parent if path.is_file() else path if path.exists() else source)
-    advice = f"expected a LoRA made for a checkpoint like this {type(pipeline).__name__}"
-    with _one_line(str(source), advice=advice):
-        try:
-            pipeline.load_lora_weights(
-                folder, adapter_name=adapters[-1], use_safetensors=True, local_files_only=local, **place
-            )
-            pipeline.set_adapters(adapters, [*scales, scale])
-        except Exception:
-            pipeline.delete_adapters(adapters[-1])  # half of it may be on
-            raise
-    freeze(pipeline)
-
-
 def pick_device(device: torch.device | str | None) -> torch.device:
     """The asked device, else cuda, mps or cpu. Raises DependencyError when it is not there."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -126,6 +106,9 @@ def pick_device(device: torch.device | str | None) -> torch.device:
     if not available.get(chosen.type, True):
         there = ", ".join(kind for kind, is_there in available.items() if is_there)
         raise DependencyError(f"device {device!r} is not available to this torch; expected one of: {there}")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DependencyError(f"device {device!r} is not there; expected cuda:0 to cuda:{count - 1}")
     return chosen
 
 
@@ -151,7 +134,7 @@ def _locate(name: str | Path) -> Path | None:
     if text in EMBEDDED:
         return Path(embedded_path(text))
     looks_local = isinstance(name, Path) or text.startswith(("/", ".", "~")) or text.count("/") > 1
-    if looks_local or path.suffix in (".safetensors", *_PICKLES):
+    if looks_local or path.suffix in (".safetensors", *PICKLES):
         raise CheckpointError(f"no checkpoint at {text!r}; expected a diffusers folder or a .safetensors file")
     if text.count("/") != 1:
         raise CheckpointError(
@@ -174,27 +157,46 @@ def _from_pretrained(
     family: Family, source: str | Path, name: str, dtype: torch.dtype, variant: str | None, *, local_files_only: bool
 ) -> tuple[Family, Any]:
     unchecked = {"safety_checker": None, "requires_safety_checker": False} if family.name == "sd" else {}
-    with _one_line(name):
+    advice = _advice(source, variant) if isinstance(source, Path) else _ON_HUB
+    with one_line(name, advice=advice):
         pipeline = family.pipeline_class().from_pretrained(
             source, dtype=dtype, variant=variant, use_safetensors=True, local_files_only=local_files_only, **unchecked
         )
     return family, pipeline
 
 
+def _advice(folder: Path, variant: str | None) -> str:
+    """What to do about a folder that cannot be loaded: look at what weights each part has."""
+    for part in sorted(path for path in folder.iterdir() if path.is_dir()):
+        pickles = sorted(part.glob("*.bin"))
+        safe = [path.name for path in part.glob("*.safetensors")]
+        if pickles and not safe:
+            return f"its weights are pickles: run `scenograph convert {pickles[0]} {_safe_name(pickles[0])}`, and so on"
+        if variant is None and safe and all(name.count(".") > 1 for name in safe):
+            return f"the weights in {part.name} are of the variant {safe[0].split('.')[1]!r} alone: give variant="
+    return _AGAIN
+
+
+def _safe_name(pickle: Path) -> Path:
+    """Where diffusers and transformers look for the same weights as safetensors."""
+    stem = "model" if pickle.stem == "pytorch_model" else pickle.stem  # transformers' name, and diffusers' as it is
+    return pickle.with_name(f"{stem}.safetensors")
+
+
 def _load_file(path: Path, dtype: torch.dtype, config: str | Path | None) -> tuple[Family, Any]:
-    if path.suffix in _PICKLES:
+    if path.suffix in PICKLES:
         raise CheckpointError(
             f"{str(path)!r} is a pickle, which can run code when opened; run `scenograph convert {path} "
             f"{path.with_suffix('.safetensors')}` and name the result"
         )
     family = family_of_file(path)
     local = config is not None and Path(config).is_dir()
-    with _one_line(str(path), advice="a single file needs the configs of its family: give config=, a diffusers folder"):
+    with one_line(str(path), advice="a single file needs the configs of its family: give config=, a diffusers folder"):
         pipeline = family.pipeline_class().from_single_file(
             str(path),
             dtype=dtype,
             config=None if config is None else str(config),
-            local_files_only=local or not _hub_reachable(),
+            local_files_only=local or not hub_reachable(),
             safety_checker=None,
         )
     pipeline.register_to_config(**({"requires_safety_checker": False} if family.name == "sd" else {}))
@@ -202,7 +204,7 @@ def _load_file(path: Path, dtype: torch.dtype, config: str | Path | None) -> tup
 
 
 def _load_from_hub(name: str, dtype: torch.dtype, variant: str | None) -> tuple[Family, Any]:
-    reachable = _hub_reachable()
+    reachable = hub_reachable()
     family = family_of_folder(_fetch_index(name, reachable), name)
     return _from_pretrained(family, name, name, dtype, variant, local_files_only=not reachable)
 
@@ -236,7 +238,7 @@ def _fetch_index(name: str, reachable: bool) -> Path:
         raise CheckpointError(f"the hub failed for {name!r}: {_first_line(error)}; try again later") from error
 
 
-def _hub_reachable() -> bool:
+def hub_reachable() -> bool:
     """One short look, so that a missing network is noticed in seconds and not after the client's retries."""
     from huggingface_hub import constants, get_session
 
@@ -250,14 +252,12 @@ def _hub_reachable() -> bool:
 
 
 @contextlib.contextmanager
-def _one_line(name: str, advice: str = "fetch or save the checkpoint again") -> Iterator[None]:
-    """Turn whatever the libraries raise on a bad checkpoint into one CheckpointError line."""
+def one_line(name: str, advice: str = _AGAIN) -> Iterator[None]:
+    """Turn whatever the libraries raise on a bad checkpoint into one CheckpointError line, and keep them silent."""
     try:
         with _quiet():
             yield
     except Exception as error:  # the libraries' own errors have no common base
-        if "safetensors" in str(error) and ".bin" in str(error):
-            advice = "its weights are pickles: run `scenograph convert` on them first"
         raise CheckpointError(f"cannot load {name!r}: {_first_line(error)}; {advice}") from error
 
 
@@ -278,9 +278,10 @@ def _quiet() -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     diffusers_logging.disable_progress_bar()
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)  # what they log as an error, they raise as well
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from scenograph.painting.painter import Painting
 
 CHUNK = "scenograph"
-_NEEDED = ("layout", "seed", "method", "model", "steps", "cfg", "scheduler")
+SETTINGS = ("steps", "cfg", "scheduler", "negative_prompt", "template", "strict", "width", "height")
+"""The arguments of `Painter.paint` that a recipe holds under their own names."""
+NEEDED = ("layout", "seed", "method", "model", *SETTINGS)
+"""Without these a recipe cannot be painted again."""
 
 
 def save_png(painting: Painting, path: str | Path, *, metadata: bool = True) -> Path:
@@ -78,7 +81,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise ImageError(f"the recipe in {str(path)!r} is damaged at character {error.pos}; expected JSON") from error
     if not isinstance(recipe, dict):
         raise ImageError(f"the recipe in {str(path)!r} is a {type(recipe).__name__}; expected a JSON object")
-    missing = [key for key in _NEEDED if key not in recipe]
+    missing = [key for key in NEEDED if key not in recipe]
     if missing:
         raise ImageError(f"the recipe in {str(path)!r} lacks {', '.join(missing)}; it cannot be painted again")
     return recipe

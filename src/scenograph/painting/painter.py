@@ -10,7 +10,8 @@ size of the picture a layout was *read* from (a COCO photograph, say), and boxes
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +22,13 @@ from scenograph import __version__
 from scenograph.errors import CheckpointError, GuidanceError, ImageError, LayoutError
 from scenograph.layout import Layout, Prompt
 from scenograph.models.families import Family, default_size
-from scenograph.models.loading import add_lora, freeze, load_pipeline
+from scenograph.models.loading import freeze, load_pipeline
+from scenograph.models.loras import add_lora
 from scenograph.painting.conditioning import decode, encode
 from scenograph.painting.guidance import METHODS, Guidance
 from scenograph.painting.guidance import method as named_method
 from scenograph.painting.guidance.log import Series, StepLog
+from scenograph.painting.metadata import NEEDED, SETTINGS
 from scenograph.painting.sampler import sample
 from scenograph.painting.schedulers import make_scheduler
 from scenograph.painting.tokens import locate
@@ -51,7 +54,7 @@ class Painting:
     log: tuple[StepLog, ...] = ()
     """What guidance did to this sample, step by step; empty for plain pictures."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """model, steps, cfg, scheduler, negative_prompt, template, strict, width, height, dtype, loras, guidance."""
+    """`metadata.SETTINGS` and what else the recipe holds: model, variant, config, dtype, loras, tiling, guidance."""
 
     def recipe(self) -> dict[str, Any]:
         """Everything but the picture, as JSON values: what `metadata.save_png` writes and `Painter.repaint` reads."""
@@ -72,14 +75,17 @@ class Painter:
     Attributes:
         name: what the checkpoint was called.
         family: its row of FAMILIES.
+        variant, config: how it was loaded, see `from_pretrained`.
         pipeline: the stock diffusers pipeline that holds the parts.
         loras: (path or id, scale) of the LoRAs on it.
     """
 
-    def __init__(self, family: Family, pipeline: Any, *, name: str) -> None:
+    def __init__(
+        self, family: Family, pipeline: Any, *, name: str, variant: str | None = None, config: str | None = None
+    ) -> None:
         self.family = family
         self.pipeline = freeze(pipeline)
-        self.name = name
+        self.name, self.variant, self.config = name, variant, config
         self.loras: list[tuple[str, float]] = []
 
     @classmethod
@@ -105,7 +111,7 @@ class Painter:
         place = "cpu" if offload else device
         dtype = _offload_dtype(dtype) if offload else dtype
         family, pipeline = load_pipeline(name, device=place, dtype=dtype, variant=variant, config=config)
-        painter = cls(family, pipeline, name=str(name))
+        painter = cls(family, pipeline, name=str(name), variant=variant, config=None if config is None else str(config))
         if offload:
             painter.enable_offload(device)
         if tiling:
@@ -132,6 +138,7 @@ class Painter:
         add_lora(self.pipeline, path_or_id, [weight for _, weight in self.loras], float(scale))
         self.loras.append((str(path_or_id), float(scale)))
 
+    @torch.inference_mode(False)  # guidance differentiates, whatever the caller does around it
     def paint(
         self,
         layouts: Layout | Sequence[Layout],
@@ -169,12 +176,11 @@ class Painter:
         """
         jobs = _jobs(layouts, seeds, negative_prompt)
         size = self._canvas(width, height)
-        _check_numbers(steps=steps, cfg=cfg, batch_size=batch_size)
+        steps, batch_size = _checked(steps=steps, cfg=cfg, batch_size=batch_size)
         method, guidance = _method(guidance)
         scheduler = make_scheduler(scheduler, self.pipeline.scheduler)[0]
         prompts = [job.layout.prompt(strict=strict, template=template) for job in jobs]
         settings = {
-            "model": self.name,
             "steps": steps,
             "cfg": cfg,
             "scheduler": scheduler,
@@ -186,27 +192,35 @@ class Painter:
             **self._state(),
         }
         paintings: list[Painting] = []
-        for chunk in _chunks(list(zip(jobs, prompts, strict=True)), batch_size):
-            images, logs = self._paint_batch(chunk, guidance, settings, progress=progress, output=output)
-            for (job, prompt), image, log in zip(chunk, images, logs, strict=True):
-                paintings.append(_painting(job, prompt, image, log, method, settings))
-        self.pipeline.maybe_free_model_hooks()
+        try:
+            for chunk in _chunks(list(zip(jobs, prompts, strict=True)), batch_size):
+                images, logs = self._paint_batch(chunk, guidance, settings, progress=progress, output=output)
+                for (job, prompt), image, log in zip(chunk, images, logs, strict=True):
+                    paintings.append(_painting(job, prompt, image, log, method, settings))
+        finally:
+            self.pipeline.maybe_free_model_hooks()
         return paintings
 
     def _state(self) -> dict[str, Any]:
         """What of a recipe belongs to the painter, not to the call."""
         return {
+            "model": self.name,
+            "variant": self.variant,
+            "config": self.config,
+            "tiling": bool(self.pipeline.vae.use_tiling),
             "dtype": str(self.pipeline.unet.dtype).removeprefix("torch."),
             "loras": [list(lora) for lora in self.loras],
         }
 
     def repaint(self, recipe: dict[str, Any], *, progress: bool = False) -> Painting:
-        """Paint a recipe (`metadata.read_recipe`) again; it must name this checkpoint, its dtype and its LoRAs.
+        """Paint a recipe (`metadata.read_recipe`) again; it must name this checkpoint, loaded like this one.
 
-        Raises GuidanceError when the recipe belongs to another painter or to a guidance without a name.
+        Raises GuidanceError when the recipe is not whole, belongs to another painter or to a guidance without a name.
         """
-        mine = {"model": self.name, **self._state()}
-        for key, value in mine.items():
+        missing = [key for key in NEEDED if key not in recipe]
+        if missing:
+            raise GuidanceError(f"the recipe lacks {', '.join(missing)}; it cannot be painted again")
+        for key, value in self._state().items():
             if recipe.get(key) != value:
                 raise GuidanceError(f"the recipe has {key} {recipe.get(key)!r}, this painter {value!r}; load the same")
         return self.paint(
@@ -214,7 +228,7 @@ class Painter:
             guidance=recipe["method"],
             seeds=recipe["seed"],
             progress=progress,
-            **{key: recipe[key] for key in _REPAINTED},
+            **{key: recipe[key] for key in SETTINGS},
         )[0]
 
     def _paint_batch(
@@ -254,10 +268,13 @@ class Painter:
         """(width, height) in pixels. Raises ImageError when they do not fit the VAE's grid."""
         own = default_size(self.pipeline)
         factor = self.pipeline.vae_scale_factor
-        for what, value in (("width", width), ("height", height)):
-            if value is not None and (not isinstance(value, int) or value < factor or value % factor):
-                raise ImageError(f"{what} is {value!r}; expected a multiple of {factor} pixels, such as {own[0]}")
-        return width or own[0], height or own[1]
+        chosen = []
+        for what, value, default in (("width", width, own[0]), ("height", height, own[1])):
+            pixels = default if value is None else _whole(value)
+            if pixels is None or pixels < factor or pixels % factor:
+                raise ImageError(f"{what} is {value!r}; expected a multiple of {factor} pixels, such as {default}")
+            chosen.append(pixels)
+        return chosen[0], chosen[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,34 +286,45 @@ class _Job:
     negative: str
 
 
-_REPAINTED = ("steps", "cfg", "scheduler", "negative_prompt", "template", "strict", "width", "height")
-
-
 def _jobs(layouts: Layout | Sequence[Layout], seeds: int | Sequence[int], negatives: str | Sequence[str]) -> list[_Job]:
     """One job per sample. Raises LayoutError or GuidanceError when the three do not match."""
     many = [layouts] if isinstance(layouts, Layout) else list(layouts)
     if not many or not all(isinstance(layout, Layout) for layout in many):
         raise LayoutError(f"expected one Layout or a non-empty sequence of them, got {type(layouts).__name__}")
-    if isinstance(layouts, Layout) and not isinstance(seeds, int):
-        many = many * len(seeds)
-    seed_list = [seeds] * len(many) if isinstance(seeds, int) else list(seeds)
+    seed_list = list(seeds) if isinstance(seeds, Iterable) else [seeds] * len(many)
+    if isinstance(layouts, Layout):
+        many = many * len(seed_list)
     negative_list = [negatives] * len(many) if isinstance(negatives, str) else list(negatives)
     for what, values in (("seeds", seed_list), ("negative prompts", negative_list)):
         if len(values) != len(many) or not values:
             raise GuidanceError(f"got {len(values)} {what} for {len(many)} layouts; give one for all or one each")
-    for seed in seed_list:
-        if not isinstance(seed, int) or not 0 <= seed <= _LARGEST_SEED:
-            raise GuidanceError(f"seed {seed!r} is not usable; expected a whole number from 0 to 2^63 - 1")
-    return [_Job(layout=a, seed=b, negative=c) for a, b, c in zip(many, seed_list, negative_list, strict=True)]
+    jobs = []
+    for layout, value, negative in zip(many, seed_list, negative_list, strict=True):
+        seed = _whole(value)
+        if seed is None or not 0 <= seed <= _LARGEST_SEED:
+            raise GuidanceError(f"seed {value!r} is not usable; expected a whole number from 0 to 2^63 - 1")
+        jobs.append(_Job(layout=layout, seed=seed, negative=negative))
+    return jobs
 
 
-def _check_numbers(*, steps: int, cfg: float, batch_size: int) -> None:
-    if not isinstance(steps, int) or not 1 <= steps <= 1000:
+def _whole(value: Any) -> int | None:
+    """A whole number, NumPy's and torch's too, as Python's; None for everything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _checked(*, steps: int, cfg: float, batch_size: int) -> tuple[int, int]:
+    """(steps, batch size) as Python numbers. Raises GuidanceError for what cannot be used."""
+    count, size = _whole(steps), _whole(batch_size)
+    if count is None or not 1 <= count <= 1000:
         raise GuidanceError(f"steps is {steps!r}; expected a whole number from 1 to 1000")
     if not math.isfinite(cfg):
         raise GuidanceError(f"cfg is {cfg!r}; expected a finite number, 7.5 is usual and 1 turns it off")
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if size is None or size < 1:
         raise GuidanceError(f"batch_size is {batch_size!r}; expected a whole number from 1")
+    return count, size
 
 
 def _method(guidance: Guidance | str | None) -> tuple[str, Guidance | None]:
