@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scenograph.errors import ImageError
+from scenograph.files import is_writable_folder, write_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -103,8 +103,7 @@ def destinations(out: Path, names: Sequence[str]) -> list[Path]:
     if not single and out.suffix.lower() in _PICTURES and not out.is_dir():
         raise ImageError(f"cannot save {str(out)!r}; expected a name that ends in .png, or a folder")
     folder = out.parent if single else out
-    ground = next((place for place in (folder, *folder.parents) if place.exists()), folder)
-    if not ground.is_dir() or not os.access(ground, os.W_OK):
+    if not is_writable_folder(folder):
         raise ImageError(f"cannot write to {str(folder)!r}; expected a folder you may write to")
     if single:
         return [out]
@@ -120,14 +119,9 @@ def save_picture(image: Image, path: Path) -> Path:
     """Write a picture that carries no recipe; the file appears only when it is whole. Raises ImageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                image.save(file, format="PNG")
-            os.chmod(part, 0o644)
-            os.replace(part, path)
-        finally:
-            Path(part).unlink(missing_ok=True)
+        png = io.BytesIO()
+        image.save(png, format="PNG")
+        write_whole(path, png.getvalue())
     except OSError as error:
         reason = error.strerror or error
         raise ImageError(f"cannot write {str(path)!r}: {reason}; name a folder you may write to") from error

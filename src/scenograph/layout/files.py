@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scenograph.errors import LayoutError
+from scenograph.files import write_whole
 from scenograph.layout import jsontext
 from scenograph.layout.layout import Layout
 from scenograph.layout.values import located
@@ -40,7 +41,8 @@ def load_layouts(path: str | Path) -> list[Layout]:
 
 
 def save_layouts(path: str | Path, layouts: Iterable[Layout]) -> None:
-    """Write layouts: `.json` holds one object or, for several, an array; any other suffix holds JSON Lines.
+    """Write layouts: `.json` holds one object or, for several, an array; any other suffix holds JSON Lines. The file is
+    written whole or not at all.
 
     Raises:
         LayoutError: there is nothing to write, or the file cannot be written.
@@ -55,7 +57,7 @@ def save_layouts(path: str | Path, layouts: Iterable[Layout]) -> None:
     else:
         text = "[\n" + ",\n".join(layout.to_json() for layout in layouts) + "\n]\n"
     try:
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
+        write_whole(path, text)
     except OSError as error:
         raise LayoutError(
             f"{path}: cannot be written ({error.strerror}); give a file in a folder that exists"
