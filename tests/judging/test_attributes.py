@@ -96,6 +96,16 @@ def test_accuracy_at_asked_boxes_and_at_detections() -> None:
     assert attribute_tallies(images, asked, MiddlePixel(), seen=seen)["colour"].mean() == 50
 
 
+def test_only_instances_that_count_are_judged() -> None:
+    left, right = (0.0, 0.0, 0.4, 0.4), (0.5, 0.5, 0.9, 0.9)
+    asked = [Layout(caption="s", instances=(instance("a red dog", *left), instance("a blue cat", *right)))]
+    images = [painted(("red", left), ("red", right))]
+    dogs = attribute_tallies(images, asked, MiddlePixel(), counts=lambda one: one.label == "dog")["colour"]
+    cats = attribute_tallies(images, asked, MiddlePixel(), counts=lambda one: one.label == "cat")["colour"]
+    assert (dogs.mean(), dogs.count_N.sum()) == (100, 1)
+    assert (cats.mean(), cats.count_N.sum()) == (0, 1)
+
+
 def test_counts_must_fit() -> None:
     with pytest.raises(ResultError, match="got 1 images, 0 asked"):
         attribute_tallies([Image.new("RGB", (4, 4))], [], MiddlePixel())

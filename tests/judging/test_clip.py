@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,15 @@ from PIL import Image
 
 from scenograph.errors import CheckpointError, ResultError
 from scenograph.judging.attributes import crop
-from scenograph.judging.clip import TransformersClip, clip_tally, first_of, region_clip_tally, twin_accuracy
+from scenograph.judging.clip import (
+    TransformersClip,
+    clip_floor,
+    clip_tally,
+    first_of,
+    region_clip_floor,
+    region_clip_tally,
+    twin_accuracy,
+)
 from scenograph.layout import Box, Instance, Layout
 from tests.judging.checkpoints import rt_detr, save_clip, save_detector, save_dual_encoder
 
@@ -61,6 +69,43 @@ def test_clip_s_and_region_clip_s_are_cosines_of_the_right_pairs(tmp_path: Path)
     cosines = (crops * clip.text_features(["a red dog", "a blue cat"])).sum(dim=1)
     assert regions.total_N.tolist() == pytest.approx([float(cosines.sum()), 0], abs=1e-6)
     assert regions.count_N.tolist() == [2, 0]
+
+
+class Given:
+    """Texts are "0", "1", …: rows of a table; images are told by their width."""
+
+    def __init__(self, images: dict[int, list[float]], texts: dict[str, list[float]]) -> None:
+        self.images, self.texts = images, texts
+
+    def image_features(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        return torch.tensor([self.images[image.width] for image in images])
+
+    def text_features(self, texts: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([self.texts[text] for text in texts])
+
+
+def test_floors_are_the_cosines_with_other_layouts_captions(tmp_path: Path) -> None:
+    clip = Given({10: [1.0, 0.0], 20: [0.0, 1.0], 30: [0.6, 0.8]}, {"a": [1.0, 0.0], "b": [0.8, 0.6], "c": [0.0, 1.0]})
+    images = [noise(width, 8) for width in (10, 20, 30)]
+    layouts = [Layout(caption=caption, instances=()) for caption in "abc"]
+    weights = np.array([[1, 1, 1], [2, 1, 0], [3, 0, 0]])
+    floor = clip_floor(images, layouts, clip, weights)
+    assert floor.value == pytest.approx((0.8 + 0.0 + 0.0 + 1.0 + 0.6 + 0.96) / 6)
+    assert floor.samples_R[:2].tolist() == pytest.approx([floor.value, (0.8 + 0.0) / 2])
+    assert np.isnan(floor.samples_R[2])  # one layout alone has no others
+    real = TransformersClip.from_pretrained(save_dual_encoder(tmp_path))
+    boxes = [Box(0.0, 0.0, 0.5, 1.0), Box(0.5, 0.0, 1.0, 1.0), Box(0.2, 0.2, 0.9, 0.9)]
+    one, two, three = (
+        Instance(caption=f"a {c} dog", box=box) for c, box in zip(("red", "blue", "black"), boxes, strict=True)
+    )
+    pair, single = Layout(caption="p", instances=(one, two)), Layout(caption="s", instances=(three,))
+    pictures = [noise(64, 64), noise(64, 64, 1)]
+    places = [(pictures[0], one), (pictures[0], two), (pictures[1], three)]
+    crops = real.image_features([crop(image, i.box, margin=0.08) for image, i in places])
+    cosines = crops @ real.text_features([i.caption for _, i in places]).T
+    expected = (cosines[0, 2] + cosines[1, 2] + cosines[2, 0] + cosines[2, 1]) / 4
+    regions = region_clip_floor(pictures, [pair, single], real, np.array([[1, 1], [1, 3]]))
+    assert [regions.value, *regions.samples_R] == pytest.approx([float(expected)] * 3, abs=1e-6)
 
 
 def test_twin_accuracy_and_first_of() -> None:

@@ -11,10 +11,12 @@ from PIL import Image
 
 from scenograph.errors import ResultError
 from scenograph.grounding.echo import EchoGrounder
+from scenograph.judging.bootstrap import Estimate
 from scenograph.judging.clip import TransformersClip
-from scenograph.judging.guidance_protocol import CEILING, Judges, Paint, compare, paint_all
+from scenograph.judging.guidance_protocol import CEILING, Judges, Paint, _shares, compare, paint_all
 from scenograph.judging.results import render_table, write_results
 from scenograph.layout import Box, Instance, Layout
+from scenograph.world.split import combination_held_out
 from tests.judging.checkpoints import save_dual_encoder
 from tests.judging.test_attributes import MiddlePixel, painted
 
@@ -82,17 +84,44 @@ def test_end_to_end(judges: Judges, tmp_path: Path) -> None:
     assert (right["attributes"], red["attributes"]) == (100, pytest.approx(100 * (12 - blue) / 12))
     assert red["attributes_ci"][0] < red["attributes"] < red["attributes_ci"][1]
     assert red["attributes_share"] == pytest.approx(red["attributes"])
+    assert red["attributes_share_ci"] == pytest.approx(red["attributes_ci"])  # the ceiling is 100 in every resample
+    assert right["found"] == red["found"] == 100
+    colours = {"red": combination_held_out("dog", "red", "plain"), "blue": combination_held_out("dog", "blue", "plain")}
+    held_out = sum(colours["blue" if "blue" in layout.caption else "red"] for layout in LAYOUTS)
+    assert (red["instances_seen"], red["instances_held_out"]) == (12 - held_out, held_out)
+    if held_out < 12:
+        assert red["found_seen"] == right["attributes_detected_seen"] == 100
     assert gap["attributes"] == pytest.approx(100 - red["attributes"]) and gap["attributes_ci"][0] > 0
     assert (gap["ap"], gap["ap_ci"]) == (0, [0, 0])
     assert right["world_fid"] == pytest.approx(0, abs=1e-3) and red["world_fid"] > 1
     assert {k: v for k, v in right.items() if k not in ("name", "seconds")} == {
-        k: pytest.approx(v) for k, v in ceiling.items() if k != "name"
+        k: pytest.approx(v) for k, v in ceiling.items() if k != "name" and "_floor" not in k
     }
     assert right["seconds"] > 0 and "seconds" not in ceiling
+    assert ceiling["clip_s_floor_ci"][0] <= ceiling["clip_s_floor"] <= ceiling["clip_s_floor_ci"][1]
     assert "shape" not in right and "world_kid_ci" not in right
     assert "right: 5 of 12" in lines[0]
     write_results(tmp_path / "r.json", what="w", command="c", seed=0, rows=rows)
     assert "| right | 100.0 [100.0, 100.0] |" in render_table(tmp_path / "r.json", {"ap": "AP"})
+
+
+def test_clip_shares_count_from_what_other_captions_get() -> None:
+    best = {
+        "clip_s": Estimate(value=0.9, samples_R=np.array([0.9, 0.8])),
+        "ap": Estimate(value=50.0, samples_R=np.array([50.0, 0.0])),
+    }
+    floors = {"clip_s_floor": Estimate(value=0.5, samples_R=np.array([0.5, 0.6]))}
+    measured = {
+        "clip_s": Estimate(value=0.6, samples_R=np.array([0.7, 0.6])),
+        "ap": Estimate(value=25.0, samples_R=np.array([20.0, 1.0])),
+    }
+    shares = _shares(measured, best, floors)
+    assert shares["clip_s_share"].value == pytest.approx(25)
+    assert shares["clip_s_share"].samples_R.tolist() == pytest.approx([50, 0])
+    assert shares["ap_share"].value == 50 and shares["ap_share"].samples_R[0] == 40
+    assert np.isnan(shares["ap_share"].samples_R[1])
+    worthless = {**best, "clip_s": Estimate(value=0.4, samples_R=np.array([0.4, 0.4]))}
+    assert "clip_s_share" not in _shares(measured, worthless, floors)
 
 
 def test_a_broken_run_continues_where_it_stopped(tmp_path: Path) -> None:

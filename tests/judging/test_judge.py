@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from scenograph.grounding.echo import EchoGrounder
+from scenograph.judging.attributes import attribute_tallies
 from scenograph.judging.clip import TransformersClip
 from scenograph.judging.judge import judge_image
 from scenograph.layout import Box, Instance, Layout
@@ -39,6 +40,15 @@ def test_scores_and_rows(tmp_path: Path) -> None:
     row = json.loads(json.dumps(scores.to_dict()))
     assert row["instances"][0]["seen_box"] == [0.0, 0.0, 0.3, 0.4]
     assert Layout.from_dict(row["seen"]) == SEEN
+
+
+def test_the_attributes_of_what_is_not_there_are_wrong() -> None:
+    image = painted(("red", LEFT), ("blue", RIGHT))  # something blue is where the cat should be
+    dog, cat = judge_image(image, ASKED, EchoGrounder(SEEN), MiddlePixel()).instances
+    assert (dog.attributes, cat.attributes) == ({"colour": True}, {"colour": False})
+    counted = attribute_tallies([image], [ASKED], MiddlePixel(), seen=[SEEN])["attributes"]
+    scores = judge_image(image, ASKED, EchoGrounder(SEEN), MiddlePixel())
+    assert scores.attribute_accuracy == counted.mean() / 100 == 0.5
 
 
 def test_without_reader_and_clip_and_without_instances() -> None:

@@ -3,6 +3,7 @@
     bootstrap       intervals and paired differences by resampling layouts
     detection       COCO AP through pycocotools, matching, mean IoU
     attributes      the attribute reader and the accuracy of asked colours, textures and shapes
+    combinations    instances whose noun, colour and texture were never seen together
     clip            CLIP-s of images and of regions, retrieval checks of a CLIP
     fid             Fréchet and kernel distances in a given feature space
     judge           one image: a score per instance

@@ -12,7 +12,7 @@ Not here: attributes of open-vocabulary captions; those need a VQA model.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,19 +107,21 @@ def attribute_tallies(
     *,
     seen: Sequence[Layout] | None = None,
     min_score: float = MATCH_SCORE,
+    counts: Callable[[Instance], bool] = lambda one: True,
 ) -> dict[str, Tally]:
     """Percent of asked attributes that are read, per layout: keys "attributes" (all), "colour", "texture", "shape".
 
-    Without `seen` the asked boxes are read. With it the matched detections are, and a missing instance is wrong.
+    Without `seen` the asked boxes are read. With it the matched detections are, and a missing instance is wrong. Only
+    instances that `counts` are judged.
     """
     if len(images) != len(asked) or (seen is not None and len(seen) != len(asked)):
-        counts = f"{len(images)} images, {len(asked)} asked" + (f", {len(seen)} seen" if seen is not None else "")
-        raise ResultError(f"attribute accuracy needs one image (and one seen layout) per asked layout, got {counts}")
+        lengths = f"{len(images)} images, {len(asked)} asked" + (f", {len(seen)} seen" if seen is not None else "")
+        raise ResultError(f"attribute accuracy needs one image (and one seen layout) per asked layout, got {lengths}")
     places: list[tuple[int, dict[str, str], Image.Image | None]] = []
     for index, (image, layout) in enumerate(zip(images, asked, strict=True)):
         boxes = [one.box for one in layout.instances] if seen is None else _matched(layout, seen[index], min_score)
         for instance, box in zip(layout.instances, boxes, strict=True):
-            if wanted := asked_attributes(instance):
+            if (wanted := asked_attributes(instance)) and counts(instance):
                 places.append((index, wanted, None if box is None else crop(image, box)))
     readings = iter(reader.read([region for _, _, region in places if region is not None]))
     values: dict[str, list[list[float]]] = {kind: [[] for _ in asked] for kind in ("attributes", *KINDS)}

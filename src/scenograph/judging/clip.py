@@ -5,6 +5,10 @@ CLIP-s is the plain cosine of image and caption embeddings (as in WinWinLay's ta
 0). The same class serves the embedded CLIP (`VisionTextDualEncoderModel`: SigLIP tower, CLIP text tower, pixels in
 [-1, 1]) and hub CLIPs (`CLIPModel` with its own image processor). What it is not: sensitive to places; that is what
 detection is for.
+
+Cosines have no natural zero: any picture of this world is close to any caption of it. The floors are what pictures get
+with the captions of *other* layouts (the mean over every such pairing, so no shuffle has to be drawn); a share of a
+ceiling is counted from there.
 """
 
 from __future__ import annotations
@@ -13,13 +17,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from scenograph.errors import CheckpointError, ResultError
 from scenograph.judging.attributes import crop, pixels_of
-from scenograph.judging.bootstrap import Tally
+from scenograph.judging.bootstrap import Estimate, Tally
 from scenograph.judging.checkpoints import checkpoint
 from scenograph.layout import Layout
 
@@ -27,8 +33,10 @@ __all__ = [
     "REGION_MARGIN",
     "ClipScorer",
     "TransformersClip",
+    "clip_floor",
     "clip_tally",
     "first_of",
+    "region_clip_floor",
     "region_clip_tally",
     "twin_accuracy",
 ]
@@ -130,6 +138,38 @@ def region_clip_tally(images: Sequence[Image.Image], layouts: Sequence[Layout], 
     texts_MD = clip.text_features([one.caption for _, one in pairs])
     cosines = iter((crops_MD * texts_MD).sum(dim=-1).tolist())
     return Tally.of([next(cosines) for _ in layout.instances] for layout in layouts)
+
+
+def clip_floor(
+    images: Sequence[Image.Image], layouts: Sequence[Layout], clip: ClipScorer, weights_RN: NDArray[np.int64]
+) -> Estimate:
+    """The mean cosine of every image with the captions of all other layouts, with its resamples."""
+    texts_ND = clip.text_features([layout.caption for layout in layouts])
+    return _mismatched(clip.image_features(images), texts_ND, [1] * len(layouts), weights_RN)
+
+
+def region_clip_floor(
+    images: Sequence[Image.Image], layouts: Sequence[Layout], clip: ClipScorer, weights_RN: NDArray[np.int64]
+) -> Estimate:
+    """The mean cosine of every asked box's crop with the instance captions of all other layouts, with its resamples."""
+    counts = [len(layout.instances) for layout in layouts]
+    pairs = [(image, one) for image, layout in zip(images, layouts, strict=True) for one in layout.instances]
+    crops_MD = clip.image_features([crop(image, one.box, margin=REGION_MARGIN) for image, one in pairs])
+    texts_MD = clip.text_features([one.caption for _, one in pairs])
+    sums = [torch.stack([part.sum(dim=0) for part in rows.split(counts)]) for rows in (crops_MD, texts_MD)]
+    return _mismatched(sums[0], sums[1], counts, weights_RN)
+
+
+def _mismatched(images_ND: Tensor, texts_ND: Tensor, counts: Sequence[int], weights_RN: NDArray[np.int64]) -> Estimate:
+    """From per-layout sums of features: a layout's pairs with itself are left out, drawn repeatedly or not."""
+    cosines_NN = (images_ND.double() @ texts_ND.double().T).numpy()
+    pairs_NN = np.outer(counts, counts).astype(np.float64)
+    np.fill_diagonal(cosines_NN, 0)
+    np.fill_diagonal(pairs_NN, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = float(cosines_NN.sum() / pairs_NN.sum())
+        total_R, count_R = (((weights_RN @ sums) * weights_RN).sum(axis=1) for sums in (cosines_NN, pairs_NN))
+        return Estimate(value=value, samples_R=total_R / count_R)
 
 
 def twin_accuracy(images_ND: Tensor, texts_ND: Tensor, twins_ND: Tensor) -> float:

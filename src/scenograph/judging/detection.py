@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -26,9 +26,21 @@ from scenograph.judging.bootstrap import Estimate, Floats, Tally
 from scenograph.layout import Instance, Layout
 from scenograph.world.captions import attributes_of
 
-__all__ = ["MATCH_SCORE", "Coco", "Detector", "Match", "canonical", "iou_tally", "match", "mean_iou"]
+__all__ = [
+    "FOUND_IOU",
+    "MATCH_SCORE",
+    "Coco",
+    "Detector",
+    "Match",
+    "canonical",
+    "found_tally",
+    "iou_tally",
+    "match",
+    "mean_iou",
+]
 
 MATCH_SCORE = 0.3
+FOUND_IOU = 0.5
 _METRICS = ("ap", "ap50", "ap75", "ar")
 _SCALE = 1000.0  # COCOeval only needs areas below its "all" limit of 1e10
 _MAX_DETECTIONS = 100
@@ -99,6 +111,18 @@ def iou_tally(asked: Sequence[Layout], seen: Sequence[Layout], *, min_score: flo
     _same_length(asked, seen)
     pairs = zip(asked, seen, strict=True)
     return Tally.of([100 * found.iou for found in match(a, s, min_score=min_score)] for a, s in pairs)
+
+
+def found_tally(
+    asked: Sequence[Layout], seen: Sequence[Layout], *, counts: Callable[[Instance], bool] = lambda one: True
+) -> Tally:
+    """Percent of the asked instances that `counts` whose match has an IoU of at least `FOUND_IOU`, per layout."""
+    _same_length(asked, seen)
+    pairs = ((a, match(a, s)) for a, s in zip(asked, seen, strict=True))
+    return Tally.of(
+        [100.0 * (found.iou >= FOUND_IOU) for one, found in zip(a.instances, matches, strict=True) if counts(one)]
+        for a, matches in pairs
+    )
 
 
 def mean_iou(asked: Sequence[Layout], seen: Sequence[Layout], *, min_score: float = MATCH_SCORE) -> float:

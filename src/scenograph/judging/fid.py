@@ -2,7 +2,9 @@
 
 FID (Heusel et al. 2017) = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½), computed by torchmetrics from features made once.
 The features are the embedded CLIP's (unit-length rows, so values are small; ×1000 for reading), not Inception's:
-numbers compare methods here and mean nothing next to published FIDs.
+numbers compare methods here and mean nothing next to published FIDs. A CLIP trained to see through blur and noise would
+give blurred pictures the features of sharp ones, and the distance would forgive them: judge A's CLIP is to be trained
+without such augmentation.
 
 Small samples: FID is biased upwards by roughly a constant over the number of images, and a covariance of D features
 from fewer than D images is singular. So compare only sets of equal size against the same reference, beside the

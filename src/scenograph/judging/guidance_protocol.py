@@ -1,17 +1,20 @@
 """The comparison of guidance methods: the same layouts and seeds painted by every method, judged by the same judges.
 
-WinWinLay's tables (AP, AP50, CLIP-s, FID) with what they leave out: mean IoU, attribute accuracy, seconds,
-intervals, paired differences, and the drawn scenes of the same layouts as the ceiling that the judges themselves
-set. Methods come as callables, so nothing here knows how painting works. Pictures are kept in a folder as they are
-made: a broken run continues where it stopped, and one made from other layouts, seeds or settings is refused rather
-than mixed in.
+WinWinLay's tables (AP, AP50, CLIP-s, FID) with what they leave out: mean IoU, attribute accuracy, seconds, intervals,
+paired differences, and the drawn scenes of the same layouts as the ceiling that the judges themselves set. Found and
+attributes are also given apart for combinations of attributes that painters have been trained on (`…_seen`) and have
+not (`…_held_out`). Shares of the ceiling count from 0, those of CLIP-s from what drawn scenes get with the captions of
+other layouts (`clip_s_floor`).
+
+Methods come as callables, so nothing here knows how painting works. Pictures are kept in a folder as they are made: a
+broken run continues where it stopped, and one made from other layouts, seeds or settings is refused rather than mixed
+in.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +27,12 @@ from PIL import Image
 from torch import Tensor
 
 from scenograph.errors import ResultError
+from scenograph.files import write_whole
 from scenograph.judging.attributes import Reader, attribute_tallies
 from scenograph.judging.bootstrap import Estimate, difference, resamples
-from scenograph.judging.clip import ClipScorer, clip_tally, region_clip_tally
-from scenograph.judging.detection import Coco, Detector, canonical, iou_tally
+from scenograph.judging.clip import ClipScorer, clip_floor, clip_tally, region_clip_floor, region_clip_tally
+from scenograph.judging.combinations import HALVES
+from scenograph.judging.detection import Coco, Detector, canonical, found_tally, iou_tally
 from scenograph.judging.fid import SCALE, frechet_estimate, kernel_distance
 from scenograph.layout import Layout
 
@@ -36,7 +41,10 @@ __all__ = ["CEILING", "SHARED", "Judges", "Paint", "compare", "measure", "paint_
 Paint = Callable[[Sequence[Layout], Sequence[int]], Sequence[Image.Image]]
 
 CEILING = "drawn scenes"
-SHARED = ("ap", "ap50", "ap75", "ar", "mean_iou", "clip_s", "region_clip_s", "attributes", "attributes_detected")
+SHARED = (
+    *("ap", "ap50", "ap75", "ar", "mean_iou", "found"),
+    *("clip_s", "region_clip_s", "attributes", "attributes_detected"),
+)
 _FID_RESAMPLES = 200  # an eigendecomposition each
 
 
@@ -67,8 +75,8 @@ def compare(
     """Paint and judge every method; rows for a results file.
 
     One row per method and one for the ceiling with `<metric>`, `<metric>_ci` (95 %, layouts resampled) and, for the
-    metrics of `SHARED`, `<metric>_share` in percent of the ceiling; then one row "a − b" of paired differences for
-    each of `pairs`.
+    metrics of `SHARED`, `<metric>_share` in percent of the way from its floor to the ceiling; then one row "a − b" of
+    paired differences for each of `pairs`.
 
     Args:
         methods: name → paint(layouts, seeds) → images; called with at most `batch_size` layouts at a time.
@@ -89,19 +97,23 @@ def compare(
     reference_MD = judges.clip.image_features(reference)
     measured: dict[str, dict[str, Estimate]] = {}
     rows: list[dict[str, Any]] = []
-    best = None if ceiling is None else measure(ceiling, asked, judges, reference_MD, weights_RN)
+    best, floors = _limits(ceiling, asked, judges, reference_MD, weights_RN)
+    numbers = {
+        f"instances_{half}": sum(counts(i) for a in asked for i in a.instances) for half, counts in HALVES.items()
+    }
     for name, paint in methods.items():
         seeds = [seed + index for index in range(len(layouts))]
         kept = Path(folder) / _slug(name)
         images, seconds = paint_all(paint, layouts, seeds, kept, (settings or {}).get(name, ""), batch_size, report)
         report(f"{name}: judging")
         measured[name] = measure(images, asked, judges, reference_MD, weights_RN)
-        rows.append(_row(name, len(layouts), measured[name], best) | {"seconds": seconds})
-    if best is not None:
-        rows.append(_row(CEILING, len(layouts), best, best))
+        measured[name] |= _shares(measured[name], best, floors)
+        rows.append(_row(name, len(layouts), measured[name]) | numbers | {"seconds": seconds})
+    if best:
+        rows.append(_row(CEILING, len(layouts), best | _shares(best, best, floors) | floors) | numbers)
     for first, second in pairs:
         gaps = {m: difference(one, measured[second][m]) for m, one in measured[first].items()}
-        rows.append(_row(f"{first} − {second}", len(layouts), gaps, None))
+        rows.append(_row(f"{first} − {second}", len(layouts), gaps))
     return rows
 
 
@@ -120,6 +132,11 @@ def measure(
     tallies["region_clip_s"] = region_clip_tally(images, asked, judges.clip)
     tallies |= attribute_tallies(images, asked, judges.reader)
     tallies["attributes_detected"] = attribute_tallies(images, asked, judges.reader, seen=seen)["attributes"]
+    tallies["found"] = found_tally(asked, seen)
+    for half, counts in HALVES.items():
+        tallies[f"found_{half}"] = found_tally(asked, seen, counts=counts)
+        attributes = attribute_tallies(images, asked, judges.reader, seen=seen, counts=counts)
+        tallies[f"attributes_detected_{half}"] = attributes["attributes"]
     estimates |= {name: tally.estimate(weights_RN) for name, tally in tallies.items()}
     features_ND = judges.clip.image_features(images)
     fid = frechet_estimate(features_ND, reference_MD, weights_RN[:_FID_RESAMPLES])
@@ -159,9 +176,7 @@ def paint_all(
         for i, image in zip(batch, images, strict=True):
             image.save(_picture(home, i))
             seconds[str(i)] = each
-        part = home / ".run.json"
-        part.write_text(json.dumps({"run": run, "seconds": seconds}), encoding="utf-8")
-        os.replace(part, home / "run.json")
+        write_whole(home / "run.json", json.dumps({"run": run, "seconds": seconds}))
         report(f"{home.name}: {len(layouts) - len(missing) + start + len(batch)} of {len(layouts)}, {each:.2f} s each")
     images_all = []
     for i in range(len(layouts)):
@@ -183,7 +198,42 @@ def _kept(home: Path, run: str) -> dict[str, float]:
     return {str(index): float(each) for index, each in kept["seconds"].items()}
 
 
-def _row(name: str, n: int, measured: Mapping[str, Estimate], best: Mapping[str, Estimate] | None) -> dict[str, Any]:
+def _limits(
+    ceiling: Sequence[Image.Image] | None,
+    asked: Sequence[Layout],
+    judges: Judges,
+    reference_MD: Tensor,
+    weights_RN: NDArray[np.int64],
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """What the drawn scenes get, and the floors of the metrics whose zero is not the worst; both empty without any."""
+    if ceiling is None:
+        return {}, {}
+    floors = {
+        "clip_s_floor": clip_floor(ceiling, asked, judges.clip, weights_RN),
+        "region_clip_s_floor": region_clip_floor(ceiling, asked, judges.clip, weights_RN),
+    }
+    return measure(ceiling, asked, judges, reference_MD, weights_RN), floors
+
+
+def _shares(
+    measured: Mapping[str, Estimate], best: Mapping[str, Estimate], floors: Mapping[str, Estimate]
+) -> dict[str, Estimate]:
+    """Percent of the way from the floor to the ceiling, resample by resample."""
+    shares = {}
+    for metric in SHARED:
+        if metric not in best:
+            continue
+        floor = floors.get(f"{metric}_floor", Estimate(value=0.0, samples_R=np.zeros(1)))
+        if best[metric].value - floor.value > 0:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                way_R = (measured[metric].samples_R - floor.samples_R) / (best[metric].samples_R - floor.samples_R)
+            way = (measured[metric].value - floor.value) / (best[metric].value - floor.value)
+            samples_R = np.where(np.isfinite(way_R), 100 * way_R, np.nan)
+            shares[f"{metric}_share"] = Estimate(value=100 * way, samples_R=samples_R)
+    return shares
+
+
+def _row(name: str, n: int, measured: Mapping[str, Estimate]) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "n": n}
     for metric, estimate in measured.items():
         if np.isnan(estimate.value):
@@ -191,8 +241,6 @@ def _row(name: str, n: int, measured: Mapping[str, Estimate], best: Mapping[str,
         row[metric] = estimate.value
         if np.isfinite(estimate.samples_R).any():
             row[f"{metric}_ci"] = list(estimate.interval)
-        if best is not None and metric in SHARED and best[metric].value > 0:
-            row[f"{metric}_share"] = 100 * estimate.value / best[metric].value
     return row
 
 
@@ -218,7 +266,8 @@ def _check(
 
 
 def _fingerprint(layouts: Sequence[Layout], seeds: Sequence[int], settings: str) -> str:
-    text = json.dumps([[layout.to_dict() for layout in layouts], list(seeds), settings], sort_keys=True)
+    asked = [[layout.to_dict(), layout.prompt().text] for layout in layouts]
+    text = json.dumps([asked, list(seeds), settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

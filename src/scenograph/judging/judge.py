@@ -14,12 +14,10 @@ from PIL import Image
 
 from scenograph.judging.attributes import Reader, asked_attributes, crop
 from scenograph.judging.clip import REGION_MARGIN, ClipScorer
-from scenograph.judging.detection import MATCH_SCORE, Detector, canonical, match
+from scenograph.judging.detection import FOUND_IOU, MATCH_SCORE, Detector, canonical, match
 from scenograph.layout import Box, Instance, Layout
 
-__all__ = ["FOUND_IOU", "InstanceScore", "Scores", "judge_image", "judge_images"]
-
-FOUND_IOU = 0.5
+__all__ = ["InstanceScore", "Scores", "judge_image", "judge_images"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +72,8 @@ def judge_image(
     *,
     min_score: float = MATCH_SCORE,
 ) -> Scores:
-    """Score one image. Attributes are read at the matched detection, or at the asked box when nothing matches its
-    label.
+    """Score one image. Attributes are read at the matched detection; those of a missing instance are wrong, as in the
+    benchmark's `attributes_detected`.
     """
     return judge_images([image], [layout], detector, reader, clip, min_score=min_score)[0]
 
@@ -101,8 +99,8 @@ def _score(
 ) -> Scores:
     matches = match(asked, seen, min_score=min_score)
     matched = [None if m.seen is None else seen.instances[m.seen] for m in matches]
-    boxes = [a.box if s is None else s.box for a, s in zip(asked.instances, matched, strict=True)]
-    read = reader.read([crop(image, box) for box in boxes]) if reader else [{} for _ in boxes]
+    readings = iter(reader.read([crop(image, s.box) for s in matched if s]) if reader else [{}] * len(matched))
+    read = [{} if s is None else next(readings) for s in matched]
     cosines = _region_cosines(image, asked.instances, clip)
     rows = []
     for one, found, spotted, got, cosine in zip(asked.instances, matches, matched, read, cosines, strict=True):

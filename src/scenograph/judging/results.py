@@ -12,17 +12,29 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from scenograph.errors import ResultError
+from scenograph.files import is_writable_folder, write_whole
 
-__all__ = ["commit", "machine", "read_results", "render_table", "update_readme", "write_results"]
+__all__ = [
+    "check_markers",
+    "check_out",
+    "commit",
+    "machine",
+    "read_results",
+    "render_rows",
+    "render_table",
+    "update_readme",
+    "write_results",
+]
 
 Row = Mapping[str, Any]
 _KEYS = ("what", "command", "commit", "seed", "machine", "rows")
+_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def machine() -> str:
@@ -39,8 +51,11 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {torch}"
 
 
-def commit(folder: str | Path = ".") -> str:
-    """The checked-out commit, with "+" when tracked files differ from it; "unknown" outside a git checkout."""
+def commit(folder: str | Path = _PACKAGE) -> str:
+    """The checked-out commit of the package (of `folder`), with "+" when tracked files in it differ.
+
+    "unknown" when git does not track them, as in an installed package. Whatever folder one works in plays no part.
+    """
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -48,23 +63,27 @@ def commit(folder: str | Path = ".") -> str:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + (
-            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
-        )
+        if not git("ls-files", "."):
+            return "unknown"
+        changed = git("status", "--porcelain", "--untracked-files=no", ".")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
 
 def write_results(
-    path: str | Path, *, what: str, command: str, seed: int, rows: Sequence[Row], folder: str | Path = "."
+    path: str | Path, *, what: str, command: str, seed: int, rows: Sequence[Row], revision: str | None = None
 ) -> dict[str, Any]:
     """Write a results file atomically and return its content. NaN becomes null. Raises ResultError for malformed
     rows.
+
+    Args:
+        revision: `commit()` as it was when the measurement began; None takes it now.
     """
     content = {
         "what": what,
         "command": command,
-        "commit": commit(folder),
+        "commit": revision or commit(),
         "seed": seed,
         "machine": machine(),
         "rows": [_plain(row) for row in rows],
@@ -72,9 +91,7 @@ def write_results(
     _check(content, path)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, target)
+    write_whole(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return content
 
 
@@ -88,16 +105,26 @@ def read_results(path: str | Path) -> dict[str, Any]:
     return dict(content)
 
 
+def check_out(path: str | Path) -> None:
+    """Raise ResultError when no results file can be written at `path`: better before hours of work than after."""
+    if Path(path).is_dir() or not is_writable_folder(Path(path).parent):
+        raise ResultError(f"cannot write results to {str(path)!r}; expected a file in a folder you may write to")
+
+
 def render_table(path: str | Path, columns: Mapping[str, str], *, digits: int | Mapping[str, int] = 1) -> str:
-    """A Markdown table of a results file: one row per name, `columns` maps metric to heading.
+    """`render_rows` of a results file."""
+    return render_rows(read_results(path)["rows"], columns, digits=digits)
+
+
+def render_rows(rows: Sequence[Row], columns: Mapping[str, str], *, digits: int | Mapping[str, int] = 1) -> str:
+    """A Markdown table of the rows of a results file: one row per name, `columns` maps metric to heading.
 
     Intervals follow their value in brackets; a metric that a row lacks is "–". `digits` after the point, for all or
     per metric. Raises ResultError for a metric that no row has.
     """
-    rows = read_results(path)["rows"]
     for metric in columns:
         if not any(metric in row for row in rows):
-            raise ResultError(f"{path} has no metric {metric!r}; it has: {', '.join(_metrics(rows))}")
+            raise ResultError(f"no row has the metric {metric!r}; there are: {', '.join(_metrics(rows))}")
     lines = ["| " + " | ".join(["", *columns.values()]) + " |", "|---" * (len(columns) + 1) + "|"]
     for row in rows:
         cells = [_cell(row, m, digits if isinstance(digits, int) else digits.get(m, 1)) for m in columns]
@@ -106,20 +133,32 @@ def render_table(path: str | Path, columns: Mapping[str, str], *, digits: int | 
 
 
 def update_readme(readme: str | Path, marker: str, table: str) -> bool:
-    """Put the table between the markers of a document; whether anything changed. Raises ResultError when they are
-    missing.
+    """Put the table between the markers of a document; whether anything changed. The document changes whole or not at
+    all. Raises ResultError when the markers are missing.
     """
+    text = Path(readme).read_text(encoding="utf-8")
+    start, stop = _between(text, marker, readme)
+    updated = text[:start] + f"\n{table}\n" + text[stop:]
+    if updated != text:
+        write_whole(readme, updated)
+    return updated != text
+
+
+def check_markers(readme: str | Path, markers: Iterable[str]) -> None:
+    """Raise ResultError when the document lacks a marker that `update_readme` will need."""
+    text = Path(readme).read_text(encoding="utf-8")
+    for marker in markers:
+        _between(text, marker, readme)
+
+
+def _between(text: str, marker: str, readme: str | Path) -> tuple[int, int]:
+    """Where the text between a marker and its end starts and stops."""
     begin, end = f"<!-- results:{marker} -->", f"<!-- /results:{marker} -->"
-    document = Path(readme)
-    text = document.read_text(encoding="utf-8")
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
         raise ResultError(
             f"{readme} needs exactly one {begin} followed by one {end}; add them where the table should stand"
         )
-    updated = text[: text.index(begin) + len(begin)] + f"\n{table}\n" + text[text.index(end) :]
-    if updated != text:
-        document.write_text(updated, encoding="utf-8")
-    return updated != text
+    return text.index(begin) + len(begin), text.index(end)
 
 
 def _check(content: Any, path: str | Path) -> None:
