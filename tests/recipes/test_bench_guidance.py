@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scenograph.errors import GuidanceError, LayoutError, ResultError
+from scenograph.errors import GuidanceError, ResultError
 from scenograph.grounding.detector import load_detector
 from scenograph.judging.attributes import AttributeReader
 from scenograph.judging.clip import TransformersClip
@@ -17,69 +18,19 @@ from scenograph.layout import Box, Instance, Layout, save_layouts
 from scenograph.painting import Painter
 from scenograph.painting.guidance import METHODS as KNOWN
 from scenograph.painting.guidance import Backprop, Langevin, method
+from scenograph.recipes import bench_guidance
 from scenograph.recipes.bench_guidance import (
     METHODS,
     PAIRS,
     GuidanceBench,
-    coco_layouts,
-    drawn_layouts,
+    label_of,
     options_of,
     parse_changes,
     run,
-    tables,
-    write_tables,
 )
-from scenograph.world.split import layout_held_out
-from scenograph.world.vocabulary import NOUNS
+from scenograph.recipes.bench_tables import guidance_tables
 from tests.judging.checkpoints import rt_detr, save_detector, save_dual_encoder, save_reader
 from tests.tiny import tiny_sd
-
-
-def test_drawn_layouts_are_held_out_and_have_one_to_four_objects() -> None:
-    layouts = drawn_layouts(40)
-    assert layouts[:7] == drawn_layouts(7)
-    assert [len(layout.instances) for layout in layouts] == [1, 2, 3, 4] * 10
-    assert all(layout_held_out((one.label, one.box) for one in layout.instances) for layout in layouts)
-    assert all(layout.prompt(strict=True).appended == () for layout in layouts)
-
-
-def coco_row(number: int, *instances: tuple[str, list[float]]) -> str:
-    boxes = [{"caption": caption, "box": box} for caption, box in instances]
-    return json.dumps({"image_id": number, "width": 640, "height": 480, "captions": ["a photo"], "instances": boxes})
-
-
-def test_coco_layouts_keep_only_what_the_world_can_draw(tmp_path: Path) -> None:
-    path, large = tmp_path / "coco.jsonl", [0.1, 0.1, 0.6, 0.7]
-    rows = [
-        coco_row(1, ("dog", large), ("sofa", [0.0, 0.5, 1.0, 1.0]), ("dog", [0.5, 0.5, 0.9, 0.9])),
-        coco_row(2, ("sofa", large)),
-        coco_row(3, ("cat", large), ("cup", [0.1, 0.1, 0.15, 0.6])),
-        coco_row(4, *[("person", large)] * 7),
-        coco_row(5, ("teddy bear", large), ("cup", [0.1, 0.1, 0.4, 0.6])),
-        coco_row(6, ("cat", large)),
-    ]
-    path.write_text("\n".join(rows), encoding="utf-8")
-    layouts = coco_layouts(path, 10)
-    assert [[one.label for one in layout.instances] for layout in layouts] == [
-        ["dog"] * 2,
-        ["teddy bear", "cup"],
-        ["cat"],
-    ]
-    assert layouts == coco_layouts(path, 3) and len(coco_layouts(path, 2)) == 2
-    assert layouts[0].instances[0].box == Box(*large)
-    for layout in layouts:
-        prompt = layout.prompt(strict=True)
-        assert prompt.text == layout.caption
-        assert {one.label for one in layout.instances} <= set(NOUNS)
-    assert layouts[0].instances[0].phrase == layouts[0].instances[1].phrase == "two dogs"
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"instances": [{"caption": "dog", "box": [0, 0, 1]}]}', "nonsense"])
-def test_bad_coco_files(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "coco.jsonl"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(LayoutError, match=r"coco\.jsonl"):
-        coco_layouts(path, 10)
 
 
 def test_changes_reach_the_methods_that_have_them() -> None:
@@ -111,9 +62,15 @@ def judges(tmp_path_factory: pytest.TempPathFactory) -> Judges:
     )
 
 
-def test_a_small_run_from_layouts_to_the_readme(
-    tmp_path: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_options_are_in_the_name() -> None:
+    changes = parse_changes(["r=0.1", "O=2"])
+    assert label_of("naef+adaptive", changes) == "naef+adaptive (r=0.1, O=2)"
+    assert label_of("aef+backprop", changes) == "aef+backprop"
+    assert label_of("naef+adaptive", ()) == "naef+adaptive"
+
+
+def plan_of(tmp_path: Path, **changes: Any) -> GuidanceBench:
+    """Four own layouts, one step of a tiny model."""
     nouns = ["dog", "cat", "dog", "teddy bear"]
     boxes = [Box(0.1, 0.1, 0.6, 0.7), Box(0.4, 0.3, 0.9, 0.9), Box(0.0, 0.0, 0.5, 0.5), Box(0.2, 0.2, 0.8, 0.8)]
     layouts = [
@@ -121,38 +78,108 @@ def test_a_small_run_from_layouts_to_the_readme(
         for noun, box in zip(nouns, boxes, strict=True)
     ]
     save_layouts(tmp_path / "own.jsonl", layouts)
-    bench = GuidanceBench(
-        sets=(str(tmp_path / "own.jsonl"),),
-        methods=("plain", "aef+adaptive", "naef+adaptive"),
-        changes=(("O", 1),),
-        model=str(tiny_sd(tmp_path / "sd")),
-        steps=1,
-        batch_size=3,
-        resamples=5,
-    )
-    out = tmp_path / "results" / "own.json"
-    rows = run(bench, folder=tmp_path / "run", out=out, judges=judges, device="cpu", progress=False)
-    names = ["plain", "aef+adaptive", "naef+adaptive", CEILING, "naef+adaptive − plain"]
+    defaults: dict[str, Any] = {
+        "sets": (str(tmp_path / "own.jsonl"),),
+        "methods": ("plain",),
+        "model": str(tiny_sd(tmp_path / "sd")),
+        "steps": 1,
+        "batch_size": 3,
+        "resamples": 5,
+    }
+    return GuidanceBench(**defaults | changes)
+
+
+def no_painting(*_: object, **__: object) -> None:
+    raise AssertionError("nothing is to be painted now")
+
+
+def test_a_small_run_from_layouts_to_the_readme(
+    tmp_path: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = plan_of(tmp_path, methods=("plain", "aef+adaptive", "naef+adaptive"), changes=(("O", 1),))
+    out, readme = tmp_path / "results" / "own.json", tmp_path / "README.md"
+    readme.write_text("# x\n<!-- results:winwinlay-own -->\n<!-- /results:winwinlay-own -->\nend\n", encoding="utf-8")
+
+    def again(plan: GuidanceBench = bench) -> list[dict[str, Any]]:
+        place = {"folder": tmp_path / "run", "out": out, "readme": readme}
+        return run(plan, **place, judges=judges, device="cpu", progress=False)  # type: ignore[arg-type]
+
+    rows = again()
+    guided = [f"{name} (O=1)" for name in bench.methods[1:]]
+    names = ["plain", *guided, CEILING, f"{guided[1]} − plain"]
     assert [row["name"] for row in rows] == [f"own/{name}" for name in names]
     content = read_results(out)
     assert str(tmp_path) not in content["command"] and "own.jsonl" in content["command"]
-    pictures = sorted((tmp_path / "run" / "own").rglob("*.png"))
-    assert len(pictures) == 12
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("everything has been painted already")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Painter, "paint", refuse)
-        again = run(bench, folder=tmp_path / "run", out=out, judges=judges, device="cpu", progress=False)
-    assert again == rows
-    other = GuidanceBench(**{**vars(bench), "steps": 2})
-    with pytest.raises(ResultError, match="other layouts, seeds or settings"):
-        run(other, folder=tmp_path / "run", out=out, judges=judges, device="cpu", progress=False)
-
-    table = tables(out)["own"]
-    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == names[:-1]
-    readme = tmp_path / "README.md"
-    readme.write_text("# x\n<!-- results:winwinlay-own -->\n<!-- /results:winwinlay-own -->\nend\n", encoding="utf-8")
-    write_tables(out, readme)
+    assert "judge A" in content["what"]
+    table = guidance_tables(content)["winwinlay-own"]
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:6]] == names[:-1]
     assert table in readme.read_text(encoding="utf-8")
+    assert len(sorted((tmp_path / "run" / "own").rglob("*.png"))) == 12
+    with monkeypatch.context() as patched:
+        patched.setattr(Painter, "paint", no_painting)
+        assert again() == rows
+    with pytest.raises(ResultError, match="other layouts, seeds or settings"):
+        again(replace(bench, steps=2))
+    with monkeypatch.context() as patched:  # the painting code has changed since
+        patched.setattr(bench_guidance, "_source", lambda: "another version")
+        with pytest.raises(ResultError, match="other layouts, seeds or settings"):
+            again()
+
+
+def test_the_source_digest_follows_the_code(tmp_path: Path) -> None:
+    (tmp_path / "guidance").mkdir()
+    (tmp_path / "guidance" / "a.py").write_text("x = 1\n")
+    before = bench_guidance._source(tmp_path)
+    assert bench_guidance._source(tmp_path) == before
+    (tmp_path / "guidance" / "a.py").write_text("x = 2\n")
+    assert bench_guidance._source(tmp_path) != before != bench_guidance._source()
+
+
+def test_the_commit_is_that_of_the_start(tmp_path: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments: list[str] = []
+
+    def commit() -> str:
+        moments.append("later" if list(tmp_path.rglob("run.json")) else "start")
+        return moments[-1]
+
+    monkeypatch.setattr("scenograph.judging.results.commit", commit)
+    monkeypatch.setattr(bench_guidance, "commit", commit)
+    out = tmp_path / "own.json"
+    run(plan_of(tmp_path), folder=tmp_path / "run", out=out, judges=judges, device="cpu", progress=False)
+    assert read_results(out)["commit"] == "start"
+
+
+def test_what_is_wrong_with_the_places_is_found_before_painting(
+    tmp_path: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, out, readme = plan_of(tmp_path), tmp_path / "own.json", tmp_path / "README.md"
+    readme.write_text("no markers\n", encoding="utf-8")
+    monkeypatch.setattr(Painter, "paint", no_painting)
+    with pytest.raises(ResultError, match="needs exactly one <!-- results:winwinlay-own -->"):
+        run(bench, folder=tmp_path / "run", out=out, readme=readme, judges=judges, device="cpu", progress=False)
+    for bad in (tmp_path, readme / "own.json"):
+        with pytest.raises(ResultError, match="cannot write results to"):
+            run(bench, folder=tmp_path / "run", out=bad, judges=judges, device="cpu", progress=False)
+
+
+def test_development_is_apart_from_what_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def judge(letter: str, device: str | None = None) -> Judges:
+        asked.append(letter)
+        raise ResultError("far enough")
+
+    monkeypatch.setattr(bench_guidance, "judge", judge)
+    bench = plan_of(tmp_path)
+    tuned = replace(bench, sets=("drawn",), development=True, limit=2, changes=(("r", 0.1),))
+    places = {"folder": tmp_path / "run", "out": tmp_path / "own.json"}
+    for plan in (bench, tuned):
+        with pytest.raises(ResultError, match="far enough"):
+            run(plan, **places, progress=False)  # type: ignore[arg-type]
+    assert asked == ["a", "b"]
+    assert "--development" in tuned.command() and "--layouts" not in tuned.command()
+    with pytest.raises(ResultError, match="layouts of its own"):
+        run(replace(bench, development=True), **places)  # type: ignore[arg-type]
+    (tmp_path / "README.md").touch()
+    with pytest.raises(ResultError, match="go into no document"):
+        run(tuned, readme=tmp_path / "README.md", **places)  # type: ignore[arg-type]

@@ -1,11 +1,15 @@
 """The comparison of guidance methods on the small world: WinWinLay's tables (Li et al. 2025), with ceilings.
 
-    scenograph bench guidance --layouts drawn --layouts coco:coco_layouts.jsonl --readme README.md
+    scenograph bench guidance --development --set r=0.1 --limit 60             # choose options
+    scenograph bench guidance --layouts drawn --layouts coco --readme README.md   # report
 
-Two sets of layouts: `drawn`, held-out arrangements of 1–4 objects with their attributes, and `coco:FILE`, real COCO
-boxes restricted to the world's nouns. Every method paints the same layouts from the same seeds, judge A judges, and
-the same layouts drawn by the world itself are the ceiling. Two rows of the paper are one method here: "aef+backprop" is
-layout-control with its stopping rule repaired, "naef+adaptive" is WinWinLay.
+Every method paints the same layouts (`bench_layouts`) from the same seeds, judge A judges, and the same layouts drawn
+by the world itself are the ceiling. Two rows of the paper are one method here: "aef+backprop" is layout-control with
+its stopping rule repaired, "naef+adaptive" is WinWinLay.
+
+Options are chosen on other layouts by another judge: `--development` paints its own held-out arrangements, judge B
+judges them, and the results go to no document. A row whose method had its options changed says so in its name, on
+whichever layouts: "naef+adaptive (r=0.1)".
 
 Cost: about (50 + 3 · 40 guided passes) forwards a picture; hours on two cores for all methods and both sets, and a
 broken run continues. Expected: naef+adaptive > naef+backprop > aef+adaptive > aef+backprop in AP (the paper's order).
@@ -17,42 +21,36 @@ import hashlib
 import inspect
 import json
 import shlex
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from PIL.Image import Image
 from tqdm import tqdm
 
-from scenograph.errors import GuidanceError, LayoutError, ResultError
+from scenograph import painting
+from scenograph.errors import GuidanceError, ResultError
 from scenograph.grounding.detector import load_detector
 from scenograph.judging.attributes import AttributeReader
 from scenograph.judging.clip import TransformersClip
 from scenograph.judging.guidance_protocol import Judges, Paint, compare
-from scenograph.judging.results import read_results, render_table, update_readme, write_results
-from scenograph.layout import Instance, Layout, load_layouts
+from scenograph.judging.results import check_markers, check_out, commit, write_results
+from scenograph.layout import Layout
 from scenograph.painting import Painter
 from scenograph.painting.guidance import METHODS as KNOWN
 from scenograph.painting.guidance import Guidance, Window, method
-from scenograph.world.captions import Stated, tell
-from scenograph.world.scenes import scene_at, scene_of_layout
-from scenograph.world.vocabulary import NOUNS
+from scenograph.recipes.bench_layouts import LayoutSet, layout_set
+from scenograph.recipes.bench_tables import guidance_tables, write_tables
 
 __all__ = [
     "METHODS",
     "GuidanceBench",
-    "coco_layouts",
-    "drawn_layouts",
-    "judge_a",
-    "layouts_of",
+    "judge",
+    "label_of",
     "options_of",
     "parse_changes",
     "run",
-    "tables",
-    "write_tables",
 ]
 
 METHODS = (
@@ -72,17 +70,6 @@ PAIRS = (
     ("naef+adaptive", "layout-control"),
     ("naef+backprop-matched", "aef+backprop"),
 )
-COLUMNS = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap50_share": "AP50, % of drawn",
-    "mean_iou": "mean IoU",
-    "clip_s": "CLIP-s",
-    "attributes": "attributes",
-    "world_fid": "world-FID",
-    "seconds": "s / picture",
-}
-_DIGITS = {"clip_s": 3, "ap50_share": 0, "seconds": 2}
 _SYMBOLS = {"r": "ratio", "O": "iterations", "guided": "window"}
 _HELD_OUT_SEED = 2025  # of no training and no other measurement
 _REFERENCES = 4  # drawn pictures per layout for the distances, besides the ceiling's
@@ -93,9 +80,13 @@ Changes = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class GuidanceBench:
-    """What is compared. `changes` are options for every method that has them (`parse_changes`)."""
+    """What is compared. `changes` are options for every method that has them (`parse_changes`).
+
+    `development` takes other layouts and judge B, to choose options without touching what is reported.
+    """
 
     sets: tuple[str, ...] = ("drawn",)
+    development: bool = False
     limit: int = 300
     methods: tuple[str, ...] = METHODS
     changes: Changes = ()
@@ -110,61 +101,12 @@ class GuidanceBench:
     def command(self) -> str:
         """The command line of this comparison, with the names of files only."""
         words = ["scenograph", "bench", "guidance", "--limit", str(self.limit), "--model", Path(self.model).name]
-        for one in self.sets:
-            kind, colon, file = one.rpartition(":")
-            words += ["--layouts", f"{kind}{colon}{Path(file).name}"]
+        words += ["--development"] if self.development else [w for s in self.sets for w in ("--layouts", Path(s).name)]
         for name, value in self.changes:
             words += ["--set", f"{name}={json.dumps(value)}"]
         words += ["--methods", ",".join(self.methods), "--steps", str(self.steps), "--cfg", str(self.cfg)]
         words += ["--scheduler", self.scheduler] if self.scheduler else []
         return shlex.join([*words, "--seed", str(self.seed)])
-
-
-def drawn_layouts(count: int, *, seed: int = _HELD_OUT_SEED) -> list[Layout]:
-    """Held-out arrangements of 1, 2, 3 and 4 objects in turn: the same on every machine."""
-    return [scene_at(index, seed=seed, split="test", count=1 + index % 4).layout for index in range(count)]
-
-
-def coco_layouts(path: str | Path, count: int) -> list[Layout]:
-    """The first `count` usable layouts of a JSON Lines file of COCO rows.
-
-    Rows are {"image_id", "instances": [{"caption": COCO's class, "box": [x0, y0, x1, y1] in fractions}]}. Only the
-    world's nouns stay; a row is used when 1–6 of them are left and no side is shorter than a tenth of the canvas. The
-    caption is told anew from the nouns, so that every phrase is in it.
-
-    Raises LayoutError when the file cannot be read or has fewer than two usable rows.
-    """
-    try:
-        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-        layouts = [layout for row in rows if (layout := _coco_layout(row)) is not None]
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LayoutError(f"{path}: {error}; expected JSON Lines of COCO rows with image_id and instances") from error
-    if len(layouts) < 2:
-        raise LayoutError(
-            f"{path}: {len(layouts)} usable rows of {len(rows)}; expected at least 2 with the world's nouns"
-        )
-    return layouts[:count]
-
-
-def _coco_layout(row: Mapping[str, Any]) -> Layout | None:
-    known = [Instance.from_dict(one) for one in row["instances"] if one["caption"] in NOUNS]
-    if not 1 <= len(known) <= 6 or any(min(one.box.width, one.box.height) < _SMALLEST_SIDE for one in known):
-        return None
-    told = tell([Stated(noun=one.label, word=one.label) for one in known], Random(f"coco/{row['image_id']}"))
-    instances = tuple(
-        Instance(caption=caption, label=one.label, phrase=phrase, box=one.box)
-        for one, caption, phrase in zip(known, told.captions, told.phrases, strict=True)
-    )
-    return Layout(caption=told.caption, instances=instances)
-
-
-def layouts_of(name: str, count: int) -> tuple[str, list[Layout]]:
-    """(short name, layouts) of a set: "drawn", "coco:FILE" or a layout file."""
-    if name == "drawn":
-        return name, drawn_layouts(count)
-    if name.startswith("coco:"):
-        return "coco", coco_layouts(name.removeprefix("coco:"), count)
-    return Path(name).stem, load_layouts(name)[:count]
 
 
 def parse_changes(texts: Sequence[str]) -> Changes:
@@ -206,12 +148,18 @@ def _guidance(name: str, changes: Changes) -> Guidance | None:
         raise GuidanceError(f"cannot set up {name}: {error}; check the types of what is set") from error
 
 
-def judge_a(device: str | None = None) -> Judges:
-    """The judge that reports and does nothing else."""
+def label_of(name: str, changes: Changes) -> str:
+    """What a method is called in results: its name, and whatever of its options was changed."""
+    changed = [f"{option}={json.dumps(value)}" for option, value in changes if _accepted(name, option)]
+    return f"{name} ({', '.join(changed)})" if changed else name
+
+
+def judge(letter: Literal["a", "b"], device: str | None = None) -> Judges:
+    """Judge A reports and does nothing else; judge B may choose. Raises CheckpointError while one is not trained."""
     return Judges(
-        detector=load_detector("detector-a", device=device),
-        reader=AttributeReader.from_pretrained("reader-a", device=device),
-        clip=TransformersClip.from_pretrained("clip-a", device=device),
+        detector=load_detector(f"detector-{letter}", device=device),
+        reader=AttributeReader.from_pretrained(f"reader-{letter}", device=device),
+        clip=TransformersClip.from_pretrained(f"clip-{letter}", device=device),
     )
 
 
@@ -220,50 +168,88 @@ def run(
     *,
     folder: Path,
     out: Path,
+    readme: Path | None = None,
     judges: Judges | None = None,
     device: str | None = None,
     progress: bool = True,
     verbose: bool = False,
 ) -> list[dict[str, Any]]:
-    """Paint, judge and write `out`; rows are called "set/method". Pictures are kept in `folder`, one folder per set.
+    """Paint, judge, write `out` and the tables of `readme`; rows are called "set/method".
+
+    Pictures are kept in `folder`, one folder per set. What can be wrong with the places is found before any painting.
 
     Raises LayoutError, GuidanceError, CheckpointError or ResultError; the latter when `folder` has pictures of another
-    model, layouts or settings.
+    model, layouts, settings or code.
     """
+    revision = commit()
     guidances = {name: _guidance(name, bench.changes) for name in bench.methods}
-    sets = dict(layouts_of(name, bench.limit) for name in bench.sets)
-    if len(sets) != len(bench.sets):
-        raise ResultError(f"the sets {', '.join(bench.sets)} have the same short names; rename a file")
-    judges = judges or judge_a(device)
+    sets = _sets(bench)
+    check_out(out)
+    if readme is not None:
+        check_markers(readme, _markers(bench, sets))
+    judges = judges or judge("b" if bench.development else "a", device)
     painter = Painter.from_pretrained(bench.model, device=device)
-    model = _fingerprint(painter)
-    settings = {
-        name: json.dumps([model, repr(one), bench.steps, bench.cfg, bench.scheduler]) for name, one in guidances.items()
-    }
+    settings = _settings(bench, painter, guidances)
     rows: list[dict[str, Any]] = []
-    for name, layouts in sets.items():
-        bar = tqdm(total=len(layouts) * len(guidances), desc=name, unit="picture", disable=None if progress else True)
-        made = {one: _paint(painter, bench, guidance, bar) for one, guidance in guidances.items()}
-        drawn = [_drawn(layout, index, 0) for index, layout in enumerate(layouts)]
+    for chosen in sets:
+        total = len(chosen.layouts) * len(guidances)
+        bar = tqdm(total=total, desc=chosen.name, unit="picture", disable=None if progress else True)
+        labels = {name: label_of(name, bench.changes) for name in guidances}
         found = compare(
-            layouts,
-            made,
+            chosen.layouts,
+            {labels[name]: _paint(painter, bench, guidance, bar) for name, guidance in guidances.items()},
             judges,
-            reference=_references(layouts),
-            folder=folder / name,
-            ceiling=drawn,
-            pairs=[pair for pair in PAIRS if set(pair) <= set(guidances)],
-            settings=settings,
+            reference=chosen.references(),
+            folder=folder / chosen.name,
+            ceiling=chosen.ceiling(),
+            pairs=[(labels[a], labels[b]) for a, b in PAIRS if {a, b} <= set(guidances)],
+            settings={labels[name]: text for name, text in settings.items()},
             seed=bench.seed,
             count=bench.resamples,
             batch_size=bench.batch_size,
             report=_reporter(bar, verbose),
         )
         bar.close()
-        rows += [row | {"name": f"{name}/{row['name']}"} for row in found]
-    what = "Guidance methods on the small world: the same layouts and seeds, judged by judge A"
-    write_results(out, what=what, command=bench.command(), seed=bench.seed, rows=rows)
+        rows += [row | {"name": f"{chosen.name}/{row['name']}"} for row in found]
+    write_results(out, what=_what(bench), command=bench.command(), seed=bench.seed, rows=rows, revision=revision)
+    if readme is not None:
+        write_tables(out, readme, guidance_tables)
     return rows
+
+
+def _sets(bench: GuidanceBench) -> list[LayoutSet]:
+    if bench.development and bench.sets != ("drawn",):
+        raise ResultError(f"development has layouts of its own, got {', '.join(bench.sets)}; leave --layouts out")
+    sets = [layout_set(name, bench.limit) for name in (("development",) if bench.development else bench.sets)]
+    if len({one.name for one in sets}) != len(sets):
+        raise ResultError(f"the sets {', '.join(bench.sets)} have the same short names; rename a file")
+    return sets
+
+
+def _markers(bench: GuidanceBench, sets: Sequence[LayoutSet]) -> list[str]:
+    if bench.development:
+        raise ResultError("results on development layouts are no reported ones and go into no document; drop --readme")
+    return [f"winwinlay-{one.name}" for one in sets]
+
+
+def _what(bench: GuidanceBench) -> str:
+    if bench.development:
+        return "Options of guidance methods, tried on development layouts and judged by judge B: not for reporting"
+    return "Guidance methods on the small world: the same layouts and seeds, judged by judge A"
+
+
+def _settings(bench: GuidanceBench, painter: Painter, guidances: dict[str, Guidance | None]) -> dict[str, str]:
+    """Method → whatever determines its pictures besides layouts and seeds: the weights, the options and the code."""
+    shared = [_fingerprint(painter), _source(), bench.steps, bench.cfg, bench.scheduler]
+    return {name: json.dumps([*shared, repr(guidance)]) for name, guidance in guidances.items()}
+
+
+def _source(folder: Path = Path(painting.__file__).parent) -> str:
+    """A digest of the code that paints, so that a continued run does not mix pictures of two versions of it."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _paint(painter: Painter, bench: GuidanceBench, guidance: Guidance | None, bar: Any) -> Paint:
@@ -284,16 +270,6 @@ def _paint(painter: Painter, bench: GuidanceBench, guidance: Guidance | None, ba
     return paint
 
 
-def _drawn(layout: Layout, index: int, number: int) -> Image:
-    """The layout as the world draws it: number 0 is the ceiling, the others are references."""
-    return scene_of_layout(layout, Random(f"bench/{index}/{number}")).draw()
-
-
-def _references(layouts: Sequence[Layout]) -> list[Image]:
-    """Drawn pictures of the same arrangements in other looks, for the distances."""
-    return [_drawn(layout, i, number) for number in range(1, 1 + _REFERENCES) for i, layout in enumerate(layouts)]
-
-
 def _reporter(bar: Any, verbose: bool) -> Callable[[str], None]:
     def report(line: str) -> None:
         bar.set_postfix_str(line)
@@ -310,26 +286,3 @@ def _fingerprint(painter: Painter) -> str:
         for name, tensor in getattr(painter.pipeline, part).state_dict().items():
             digest.update(f"{part}.{name}:{float(tensor.double().sum())!r};".encode())
     return digest.hexdigest()
-
-
-def tables(path: str | Path) -> dict[str, str]:
-    """Set name → the Markdown table of its rows, differences left out: they are in the file."""
-    content = read_results(path)
-    sets = dict.fromkeys(str(row["name"]).partition("/")[0] for row in content["rows"])
-    return {name: _table(content, f"{name}/") for name in sets}
-
-
-def _table(content: Mapping[str, Any], prefix: str) -> str:
-    rows = [row for row in content["rows"] if row["name"].startswith(prefix) and " − " not in row["name"]]
-    chosen = [row | {"name": row["name"].removeprefix(prefix)} for row in rows]
-    columns = {metric: heading for metric, heading in COLUMNS.items() if any(metric in row for row in chosen)}
-    with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / "rows.json"
-        part.write_text(json.dumps({**content, "rows": chosen}), encoding="utf-8")
-        return render_table(part, columns, digits=_DIGITS)
-
-
-def write_tables(path: str | Path, readme: str | Path) -> None:
-    """Put each set's table between `<!-- results:winwinlay-SET -->` and its end. Raises ResultError without markers."""
-    for name, table in tables(path).items():
-        update_readme(readme, f"winwinlay-{name}", table)

@@ -1,0 +1,67 @@
+"""Tables of documents: what they show, and that the README shows what the results files say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scenograph.errors import ResultError
+from scenograph.judging.results import read_results, write_results
+from scenograph.recipes.bench_tables import FILES, guidance_tables, speed_tables, write_tables
+
+ROOT = Path(__file__).parent.parent.parent
+HALVES = {
+    "found_seen": 60.0,
+    "found_held_out": 50.0,
+    "attributes_detected_seen": 40.0,
+    "attributes_detected_held_out": 30.0,
+}
+
+
+def test_the_readme_shows_what_the_results_say() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"<!-- results:(\S+) -->\n(.*?)<!-- /results:\1 -->", text, flags=re.DOTALL))
+    assert {"winwinlay-drawn", "winwinlay-coco", "speed_guidance"} == set(shown)
+    rendered: dict[str, str] = {}
+    for name, render in FILES.items():
+        if (ROOT / "results" / name).exists():
+            rendered |= {
+                marker: f"{table}\n" for marker, table in render(read_results(ROOT / "results" / name)).items()
+            }
+    assert shown == {marker: rendered.get(marker, "") for marker in shown}, "run the bench with --readme README.md"
+    assert set(rendered) <= set(shown)
+
+
+def test_guidance_tables_have_a_part_for_held_out_combinations() -> None:
+    rows = [
+        {"name": "drawn/plain", "n": 3, "ap": 1.0, "instances_seen": 9, "instances_held_out": 2, **HALVES},
+        {"name": "drawn/a − b", "n": 3, "ap": 1.0},
+        {"name": "coco/plain", "n": 3, "ap": 2.0},
+    ]
+    tables = guidance_tables({"rows": rows})
+    assert list(tables) == ["winwinlay-drawn", "winwinlay-coco"]
+    assert tables["winwinlay-coco"] == "|  | AP |\n|---|---|\n| plain | 2.0 |"
+    first, text, second = tables["winwinlay-drawn"].split("\n\n")
+    assert first == "|  | AP |\n|---|---|\n| plain | 1.0 |"
+    assert "(seen, 9)" in text and "(held out, 2)" in text
+    assert second.splitlines()[2] == "| plain | 60.0 | 50.0 | 40.0 | 30.0 |"
+
+
+def test_speed_tables(tmp_path: Path) -> None:
+    rows = [
+        {"name": "CFG step", "n": 3, "seconds": 1.25, "seconds_ci": [1.0, 2.0], "bytes": 3_000_000},
+        {"name": "truncated", "n": 3, "ratio": 2.5, "ratio_ci": [2.0, 3.0], "goal": "≥ 2", "met": True},
+        {"name": "gradient", "n": 1, "relative_error": 1e-6},
+    ]
+    path, readme = tmp_path / "speed.json", tmp_path / "README.md"
+    write_results(path, what="w", command="c", seed=0, rows=rows)
+    readme.write_text("<!-- results:speed_guidance -->\n<!-- /results:speed_guidance -->\n", encoding="utf-8")
+    write_tables(path, readme, speed_tables)
+    lines = readme.read_text(encoding="utf-8").splitlines()
+    assert "| CFG step | 1.25 [1.00, 2.00] | 3 |" in lines
+    assert "| truncated | 2.50 [2.00, 3.00] | ≥ 2 |" in lines
+    readme.write_text("nothing\n", encoding="utf-8")
+    with pytest.raises(ResultError, match="needs exactly one"):
+        write_tables(path, readme, speed_tables)
