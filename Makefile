@@ -20,7 +20,7 @@ lint: .venv/ready  ## style, format, types
 bench: .venv/ready  ## measure guidance at the size of Stable Diffusion 1.5, into results/
 	$(BIN)/scenograph bench speed
 
-weights: .venv/ready  ## train every embedded model again (two days on two cores); continues where it stopped
+weights: .venv/ready  ## train every embedded model again; continues where it stopped
 	$(BIN)/scenograph train all
 
 docs: .venv/ready  ## write docs/cli.md from the help texts

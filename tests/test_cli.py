@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from scenograph.cli import main, reference
+from scenograph.cli.door import TRAININGS
 from scenograph.cli.painting import METHOD_NAMES
 from scenograph.errors import CheckpointError
 from scenograph.layout import load_layouts
@@ -144,8 +145,15 @@ def test_a_bad_layout_costs_one_line(tmp_path: Path, run: Run, kind: str, comman
         ("world sheet --out good.json/sheet.png", "cannot write"),
         ("bench guidance --set magic=1", "magic"),
         ("bench guidance --methods magic", "magic"),
-        ("bench guidance --layouts coco:missing.jsonl", "missing.jsonl"),
-        ("bench guidance --layouts coco:good.json", "usable rows"),
+        ("bench guidance --layouts missing.jsonl", "missing.jsonl"),
+        ("bench guidance --layouts good.json --layouts ./good.json", "same short names"),
+        ("bench guidance --layouts good.json --development", "layouts of its own"),
+        ("bench guidance --layouts good.json --out good.json/r.json", "cannot write results"),
+        ("bench guidance --layouts good.json --readme good.json", "<!-- results:winwinlay-good -->"),
+        ("bench speed --out good.json/r.json", "cannot write results"),
+        ("bench speed --readme good.json", "<!-- results:speed_guidance -->"),
+        ("train magic", "expected all or one of: tokenizer"),
+        ("judge unread.png", "unread.png: caption"),
         ("convert missing.ckpt new.safetensors", "no checkpoint"),
         ("convert cut.png new.safetensors", "cut.png"),
     ],
@@ -165,6 +173,11 @@ def test_a_mistake_costs_one_line(
     recipe = {"layout": GOOD, "seed": "one", "method": "plain", "model": "tiny-sd", "steps": 1, "cfg": 1}
     odd.add_itxt("scenograph", json.dumps(recipe | {"scheduler": "ddim"}))
     Image.new("RGB", (64, 64)).save(tmp_path / "odd.png", pnginfo=odd)
+    unread = PngInfo()
+    unread.add_itxt(
+        "scenograph", json.dumps(recipe | {"layout": GOOD | {"caption": 3}, "seed": 1, "scheduler": "ddim"})
+    )
+    Image.new("RGB", (64, 64)).save(tmp_path / "unread.png", pnginfo=unread)
     before = sorted(tmp_path.rglob("*"))
     status, out, err = run(*words.split())
     assert (status, out) == (2, "")
@@ -210,6 +223,18 @@ def test_method_names_are_the_methods() -> None:
     from scenograph.painting.guidance import METHODS
 
     assert list(METHODS) == METHOD_NAMES
+
+
+def test_training_names_are_the_trainings() -> None:
+    from scenograph.recipes.embedded import ORDER
+
+    assert TRAININGS == ORDER
+
+
+def test_a_wrong_training_is_refused_before_heavy_imports() -> None:
+    code = "import sys; from scenograph.cli import main; print(main(['train', 'magic']), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "2 False\n" and done.stderr.count("\n") == 1
 
 
 def test_the_schema_accepts_the_examples(run: Run) -> None:

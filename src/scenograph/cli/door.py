@@ -20,8 +20,13 @@ from scenograph.cli.painting import paint
 from scenograph.cli.world import world
 from scenograph.errors import ScenographError, TrainingError
 
-__all__ = ["main", "reference"]
+__all__ = ["TRAININGS", "main", "reference"]
 
+# A test holds them equal to recipes.embedded.ORDER, which costs an import of torch.
+TRAININGS = (
+    *("tokenizer", "text-b", "vae", "text-a", "reader-a", "detector-a", "clip-a"),
+    *("tiny-sd", "clip-b", "reader-b", "detector-b"),
+)
 _WIDTH = 100
 
 
@@ -62,11 +67,11 @@ def train(name: str, run: Path, steps: int | None, threads: int | None, warm: bo
 
     NAME is one of them, or all of them in their order; the weights go into the package.
     """
-    from scenograph.recipes.embedded import ORDER, train_embedded
+    if name != "all" and name not in TRAININGS:
+        raise TrainingError(f"no training {name!r}; expected all or one of: {', '.join(TRAININGS)}")
+    from scenograph.recipes.embedded import train_embedded
 
-    if name != "all" and name not in ORDER:
-        raise TrainingError(f"no training {name!r}; expected all or one of: {', '.join(ORDER)}")
-    for each in ORDER if name == "all" else (name,):
+    for each in TRAININGS if name == "all" else (name,):
         note(f"training {each}")
         say(str(train_embedded(each, run, steps=steps, threads=threads, warm=warm)))
 

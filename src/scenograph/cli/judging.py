@@ -82,15 +82,23 @@ def _layouts(files: Sequence[Path], pictures: Sequence[Path]) -> list[Layout]:
     if not pictures:
         raise ImageError("got no picture to judge; name one after the layout")
     if not files:
-        from scenograph.painting.metadata import read_recipe
-
-        return [Layout.from_dict(read_recipe(picture)["layout"]) for picture in pictures]
+        return [_layout_in(picture) for picture in pictures]
     layouts = [layout for file in files for layout in load_layouts(file)]
     if len(layouts) == 1:
         return layouts * len(pictures)
     if len(layouts) != len(pictures):
         raise LayoutError(f"got {len(layouts)} layouts for {len(pictures)} pictures; give one for all or one each")
     return layouts
+
+
+def _layout_in(picture: Path) -> Layout:
+    """The layout that a painted picture carries. Raises ImageError or LayoutError, which name the picture."""
+    from scenograph.painting.metadata import read_recipe
+
+    try:
+        return Layout.from_dict(read_recipe(picture)["layout"])
+    except LayoutError as error:
+        raise LayoutError(f"{picture}: {error}") from None
 
 
 def _read_image(file: Path) -> Image:
