@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from scenograph.judging.results import read_results
-from scenograph.recipes.bench_speed import BATCH, PeerStyle, new_unet, run, step_of
+from scenograph.recipes.bench_speed import BATCH, LAYOUTS, PeerStyle, new_unet, run, step_of
+from scenograph.recipes.bench_tables import speed_tables
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,25 @@ def test_the_file_is_the_answer(measured: tuple[dict[str, Any], Path]) -> None:
 def test_gradients_and_predictions_agree(measured: tuple[dict[str, Any], Path]) -> None:
     errors = {name: row for name, row in rows(measured[0]).items() if "relative_error" in row}
     assert len(errors) == 3
-    assert all(row["met"] and row["relative_error"] <= 1e-4 for row in errors.values())
+    assert all(row["met"] and row["goal"] == "≤ 0.00001" for row in errors.values())
+    assert all(row["relative_error"] <= 1e-5 for row in errors.values())
+
+
+def test_the_batch_is_four_different_layouts_of_the_same_size(measured: tuple[dict[str, Any], Path]) -> None:
+    assert len(set(LAYOUTS)) == BATCH == 4
+    for layout in LAYOUTS:
+        assert [(len(group.tokens), len(group.boxes)) for group in layout.groups] == [(2, 1), (1, 1), (1, 2)]
+        tokens = [token for group in layout.groups for token in group.tokens]
+        assert len(tokens) == len(set(tokens))
+    assert step_of(new_unet("tiny"), (32, 32), torch.zeros(4, 77, 32)).tokens == LAYOUTS
+    batches = [name for name in rows(measured[0]) if "batch of" in name]
+    assert len(batches) == 7 and all("batch of 4" in name for name in batches)
+
+
+def test_the_results_fit_into_the_readmes_table(measured: tuple[dict[str, Any], Path]) -> None:
+    (table,) = speed_tables(read_results(measured[1])).values()
+    for name, row in rows(measured[0]).items():
+        assert ("relative_error" in row) != (f"| {name} |" in table)
 
 
 def test_the_truncated_graph_is_small(measured: tuple[dict[str, Any], Path]) -> None:
