@@ -100,14 +100,15 @@ def decode(pipeline: Any, latents_BCHW: Tensor) -> list[Any]:
     vae = pipeline.vae
     # SDXL's VAE overflows in float16.
     upcast = vae.dtype == torch.float16 and vae.config.force_upcast and hasattr(pipeline, "text_encoder_2")
+    # Module.to: diffusers' own warns at every change of precision.
     if upcast:
-        vae.to(dtype=torch.float32)
+        torch.nn.Module.to(vae, dtype=torch.float32)
     try:
         scaled = _unscaled(vae, latents_BCHW.to(vae.dtype) if upcast else latents_BCHW)
         pixels = vae.decode(scaled, return_dict=False)[0]
     finally:
         if upcast:
-            vae.to(dtype=torch.float16)
+            torch.nn.Module.to(vae, dtype=torch.float16)
     images: list[Any] = pipeline.image_processor.postprocess(pixels, output_type="pil")
     return images
 
