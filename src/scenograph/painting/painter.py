@@ -181,22 +181,17 @@ class Painter:
         scheduler = make_scheduler(scheduler, self.pipeline.scheduler)[0]
         prompts = [job.layout.prompt(strict=strict, template=template) for job in jobs]
         settings = {
-            "steps": steps,
-            "cfg": cfg,
-            "scheduler": scheduler,
-            "template": template,
-            "strict": strict,
-            "width": size[0],
-            "height": size[1],
+            **{"steps": steps, "cfg": cfg, "scheduler": scheduler, "template": template, "strict": strict},
+            **{"width": size[0], "height": size[1]},
             "guidance": None if guidance is None else repr(guidance),
             **self._state(),
         }
+        work = list(zip(jobs, prompts, strict=True))
         paintings: list[Painting] = []
         try:
-            for chunk in _chunks(list(zip(jobs, prompts, strict=True)), batch_size):
-                images, logs = self._paint_batch(chunk, guidance, settings, progress=progress, output=output)
-                for (job, prompt), image, log in zip(chunk, images, logs, strict=True):
-                    paintings.append(_painting(job, prompt, image, log, method, settings))
+            for batch in _chunks(work, batch_size):
+                painted = self._paint_batch(batch, guidance, settings, progress=progress, output=output)
+                paintings += _paintings(batch, *painted, method, settings)
         finally:
             self.pipeline.maybe_free_model_hooks()
         return paintings
@@ -337,19 +332,24 @@ def _method(guidance: Guidance | str | None) -> tuple[str, Guidance | None]:
     return next(named, "custom"), guidance
 
 
-def _painting(
-    job: _Job, prompt: Prompt, image: Any, log: tuple[StepLog, ...], method: str, settings: dict[str, Any]
-) -> Painting:
-    return Painting(
-        image=image,
-        layout=job.layout,
-        prompt=prompt.text,
-        appended=prompt.appended,
-        seed=job.seed,
-        method=method,
-        log=log,
-        settings={**settings, "negative_prompt": job.negative},
-    )
+def _paintings(
+    batch: Sequence[tuple[_Job, Prompt]],
+    images: Sequence[Any],
+    logs: Sequence[tuple[StepLog, ...]],
+    method: str,
+    settings: dict[str, Any],
+) -> Iterator[Painting]:
+    for (job, prompt), image, log in zip(batch, images, logs, strict=True):
+        yield Painting(
+            image=image,
+            layout=job.layout,
+            prompt=prompt.text,
+            appended=prompt.appended,
+            seed=job.seed,
+            method=method,
+            log=log,
+            settings={**settings, "negative_prompt": job.negative},
+        )
 
 
 def _log_of(steps: Sequence[StepLog], row: int) -> tuple[StepLog, ...]:
