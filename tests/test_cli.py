@@ -15,7 +15,7 @@ from PIL import Image
 
 from scenograph.cli import main, reference
 from scenograph.cli.door import TRAININGS
-from scenograph.cli.painting import METHOD_NAMES
+from scenograph.cli.painting import _DEFAULTS, METHOD_NAMES
 from scenograph.errors import CheckpointError
 from scenograph.layout import load_layouts
 from scenograph.models.embedded import EMBEDDED, embedded_path
@@ -170,13 +170,11 @@ def test_a_mistake_costs_one_line(
     Image.new("RGB", (64, 64), "red").save(tmp_path / "picture.png")
     written(tmp_path / "cut.png", (tmp_path / "picture.png").read_bytes()[:60])
     odd = PngInfo()
-    recipe = {"layout": GOOD, "seed": "one", "method": "plain", "model": "tiny-sd", "steps": 1, "cfg": 1}
-    odd.add_itxt("scenograph", json.dumps(recipe | {"scheduler": "ddim"}))
+    defaults = {name: value for name, value in _DEFAULTS.items() if name != "loras"}
+    odd.add_itxt("scenograph", json.dumps({**defaults, "layout": GOOD, "seed": "one"}))
     Image.new("RGB", (64, 64)).save(tmp_path / "odd.png", pnginfo=odd)
     unread = PngInfo()
-    unread.add_itxt(
-        "scenograph", json.dumps(recipe | {"layout": GOOD | {"caption": 3}, "seed": 1, "scheduler": "ddim"})
-    )
+    unread.add_itxt("scenograph", json.dumps({**defaults, "layout": GOOD | {"caption": 3}}))
     Image.new("RGB", (64, 64)).save(tmp_path / "unread.png", pnginfo=unread)
     before = sorted(tmp_path.rglob("*"))
     status, out, err = run(*words.split())
