@@ -122,3 +122,22 @@ def speed(out: Path, readme: Path | None) -> None:
     if readme:
         write_tables(out, readme, speed_tables)
     say(str(out))
+
+
+@bench.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("results/world_speed.json"),
+    show_default=True,
+)
+@volume
+def world(out: Path) -> None:
+    """Count how many scenes of the small world are drawn in a second."""
+    from scenograph.judging.results import check_out
+    from scenograph.recipes import bench_world
+
+    check_out(out)
+    for row in bench_world.run(out=out):
+        say(f"{row['name']}: {row['scenes_per_second']:.0f} scenes/s")
+    say(str(out))

@@ -51,6 +51,9 @@ _DEFAULTS: dict[str, Any] = {
     "width": None,
     "height": None,
     "dtype": None,
+    "variant": None,
+    "config": None,
+    "tiling": False,
     "loras": [],
 }
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -66,9 +69,13 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "width": (int, type(None)),
     "height": (int, type(None)),
     "dtype": (str, type(None)),
+    "variant": (str, type(None)),
+    "config": (str, type(None)),
+    "tiling": bool,
     "loras": list,
 }
 
+_LOADED = ("model", "dtype", "variant", "config", "tiling", "loras")  # what a painter is loaded with
 _SHARED = [name for name in _DEFAULTS if name not in ("seed", "negative_prompt")]  # alike within a batch
 
 
@@ -127,6 +134,9 @@ _OPTIONS = (
     click.option("--width", type=int, help="Pixels; default the checkpoint's own size."),
     click.option("--height", type=int, help="Pixels."),
     click.option("--dtype", metavar="NAME", help="float32, float16, bfloat16 or float64."),
+    click.option("--variant", metavar="NAME", help="File variant of a checkpoint, such as fp16."),
+    click.option("--config", metavar="FOLDER", help="Diffusers folder with the configs of a single-file checkpoint."),
+    click.option("--tiling", is_flag=True, default=None, help="Decode large pictures in tiles."),
     click.option(
         "--lora",
         "loras",
@@ -157,10 +167,7 @@ def _painting_options(command: Any) -> Any:
 @click.option("--boxes", is_flag=True, help="Also write NAME-boxes.png: the boxes beside the picture.")
 @click.option("--no-metadata", is_flag=True, help="Leave the recipe out of the PNG; it cannot be painted again then.")
 @click.option("--device", metavar="NAME", help="cuda, mps or cpu; default the first that is there.")
-@click.option("--variant", metavar="NAME", help="File variant of a checkpoint, such as fp16.")
-@click.option("--config", metavar="FOLDER", help="Diffusers folder with the configs of a single-file checkpoint.")
 @click.option("--offload", is_flag=True, help="Keep each network on the CPU until it runs.")
-@click.option("--tiling", is_flag=True, help="Decode large pictures in tiles.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=4, show_default=True, help="Pictures painted at once."
 )
@@ -175,7 +182,7 @@ def paint(
 
     A PNG that scenograph painted is painted again from the recipe inside it; options given here replace the recipe's.
     """
-    place = {name: options.pop(name) for name in ("device", "variant", "config", "offload", "tiling")}
+    place = {name: options.pop(name) for name in ("device", "offload")}
     orders = _read_orders(files, {name: value for name, value in options.items() if value is not None})
     paths = iter(destinations(out, [order.name for order in orders]))
     for order, painting in _paint(orders, place, batch_size):
@@ -210,7 +217,7 @@ def _read_recipe(file: Path, given: dict[str, Any]) -> tuple[Layout, dict[str, A
     recipe = read_recipe(file)
     settings = {name: recipe.get(name, default) for name, default in _DEFAULTS.items()} | given
     for name, value in settings.items():
-        if not isinstance(value, _KINDS[name]) or (isinstance(value, bool) and name != "strict"):
+        if not isinstance(value, _KINDS[name]) or (isinstance(value, bool) and _KINDS[name] is not bool):
             raise ImageError(f"the recipe in {str(file)!r} has {name} {value!r}; it cannot be painted again")
     if settings["method"] not in METHOD_NAMES:
         raise ImageError(
@@ -224,7 +231,7 @@ def _read_recipe(file: Path, given: dict[str, Any]) -> tuple[Layout, dict[str, A
 
 def _paint(orders: Sequence[Order], place: dict[str, Any], batch_size: int) -> Iterator[tuple[Order, Painting]]:
     """Paintings in the order asked. Neighbours with the same model share it, and a batch where they can."""
-    for _, sharing in groupby(orders, lambda order: order.choice("model", "dtype", "loras")):
+    for _, sharing in groupby(orders, lambda order: order.choice(*_LOADED)):
         alike = list(sharing)
         painter = _load(alike[0].settings, place)
         _check_words(painter, alike)
@@ -239,7 +246,8 @@ def _load(settings: dict[str, Any], place: dict[str, Any]) -> Painter:
     from scenograph.painting import Painter
 
     note(f"loading {settings['model']}")
-    painter = Painter.from_pretrained(settings["model"], dtype=settings["dtype"], **place)
+    loaded = {name: settings[name] for name in _LOADED if name not in ("model", "loras")}
+    painter = Painter.from_pretrained(settings["model"], **loaded, **place)
     for lora in settings["loras"]:
         if not (isinstance(lora, list) and len(lora) == 2 and isinstance(lora[0], str)):
             raise CheckpointError(f"a LoRA of the recipe is {lora!r}, expected [file, scale]; give --lora")

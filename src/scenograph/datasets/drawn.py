@@ -7,7 +7,6 @@ from its index by `world.scene_at`, which is exact and cheap. Drawing resumes wh
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scenograph.errors import TrainingError
+from scenograph.files import write_whole
 from scenograph.world.scenes import CANVAS, Scene, Split, scene_at
 
 __all__ = ["DrawnScenes", "draw_scenes"]
@@ -87,8 +87,6 @@ def draw_scenes(
         for start, chunk in tqdm(zip(starts, chunks, strict=True), total=len(starts), desc="drawing", unit="k"):
             images[start : start + len(chunk)] = chunk
             done.append(start)
-            temporary = about.with_suffix(".partial")
-            temporary.write_text(json.dumps({"scenes": wanted, "done": done}))
-            os.replace(temporary, about)
+            write_whole(about, json.dumps({"scenes": wanted, "done": done}))
     images.flush()
     return drawn

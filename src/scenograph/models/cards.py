@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from scenograph.files import write_whole
 
 __all__ = ["write_card"]
 
@@ -35,7 +36,4 @@ def write_card(
     ]
     if scores:
         lines += ["", "| score | value |", "|---|---|", *(f"| {k} | {v:.4g} |" for k, v in scores.items())]
-    path = Path(folder) / "README.md"
-    temporary = path.with_suffix(".partial")
-    temporary.write_text("\n".join(lines) + "\n")
-    os.replace(temporary, path)
+    write_whole(Path(folder) / "README.md", "\n".join(lines) + "\n")

@@ -3,7 +3,7 @@
 Every training lives in `RUN/NAME` (checkpoint, log, curve, finished `model`), trains the parts it stands on first where
 they are missing, and goes on where it stopped. Publishing replaces a folder in `scenograph/weights` whole, never half.
 
-Run: `scenograph train NAME --run RUN`, or `all`. Two cores need about a day for all of it; most of that is tiny-sd.
+Run: `scenograph train NAME --run RUN`, or `all`. Most of the time goes to tiny-sd; the cards say how long each took.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from scenograph.errors import TrainingError
+from scenograph.files import write_whole
 
 __all__ = ["Plan", "Run", "begin", "facts_of", "save_atomically"]
 
@@ -241,9 +242,7 @@ class Run:
         """Takes steps out of the log that came after the checkpoint and will be done again."""
         if self.accelerator.is_main_process:
             kept = [json.dumps(row) + "\n" for row in self._rows() if row["step"] <= step]
-            temporary = self.folder / "log.partial"
-            temporary.write_text("".join(kept))
-            os.replace(temporary, self.folder / "log.jsonl")
+            write_whole(self.folder / "log.jsonl", "".join(kept))
 
     def _log(self) -> dict[str, str]:
         means = {name: float(torch.stack(values).mean()) for name, values in self._parts.items()}
