@@ -62,7 +62,7 @@ def tiny_sd() -> DiffusionRecipe:
 
 def detector_a() -> DetectorRecipe:
     """Judge A's detector, RT-DETR: `scenograph train detector-a`."""
-    return DetectorRecipe(name="detector-a", plan=Plan(steps=8000, batch=16, lr=8e-4, seed=3, clip=0.5), build=rt_detr)
+    return DetectorRecipe(name="detector-a", plan=Plan(steps=5300, batch=16, lr=8e-4, seed=3, clip=0.5), build=rt_detr)
 
 
 def detector_b() -> DetectorRecipe:
