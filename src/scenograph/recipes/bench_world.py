@@ -34,7 +34,7 @@ def run(*, out: Path, scenes: int = 2000) -> list[dict[str, float | int | str]]:
             drawn = sum(pool.map(_draw, range(0, scenes, _PART)))
             seconds = time.perf_counter() - started
         plural = "s" if workers > 1 else ""
-        rows.append({"name": f"{workers} worker{plural}", "n": drawn, "scenes_per_second": drawn / seconds})
+        rows.append({"name": f"{workers} worker{plural}", "n": drawn, "scenes_per_second": round(drawn / seconds, 1)})
     what = "Scenes of the small world sampled and drawn at 128 px"
     write_results(out, what=what, command="scenograph bench world", seed=_SEED, rows=rows)
     return rows
