@@ -18,7 +18,7 @@ from scenograph.cli.door import TRAININGS
 from scenograph.cli.painting import _DEFAULTS, METHOD_NAMES
 from scenograph.errors import CheckpointError
 from scenograph.layout import load_layouts
-from scenograph.models.embedded import EMBEDDED, embedded_path
+from scenograph.models.embedded import embedded_path
 from scenograph.world.vocabulary import NOUNS
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +35,7 @@ def with_box(*box: object) -> dict[str, Any]:
 
 def weights_are_there() -> bool:
     try:
-        return all(embedded_path(name) for name in EMBEDDED)
+        return all(embedded_path(name) for name in ("tiny-sd", "detector-a", "reader-a", "clip-a"))
     except CheckpointError:
         return False
 
