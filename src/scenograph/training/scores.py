@@ -122,6 +122,7 @@ def painter_scores(
     nouns, colours = _rendered(painter, singles, detector, reader, steps)
     both, _ = _rendered(painter, doubles, detector, reader, steps)
     return {
+        "prompts of each kind": float(count),
         "one object: right noun (%)": 100 * float(np.mean(nouns)),
         "one object: right colour (%)": 100 * float(np.mean(colours)),
         "two objects: both nouns (%)": 100 * float(np.mean(both)),
