@@ -5,6 +5,7 @@ is and exits with status 2. A mistake of ours is not in this tree; it is an asse
 
     ScenographError
     ├── LayoutError       a box, an instance, a layout or a layout file is not valid
+    ├── PlanError         a prompt cannot be planned, or the planner's endpoint or model does not answer
     ├── PhraseError       a phrase is not in the prompt, or lies beyond the text encoder's window
     ├── CheckpointError   a model is missing, unreachable, damaged or of an unknown family
     ├── GuidanceError     a guidance cannot be composed or does not fit the model it should steer
@@ -22,6 +23,7 @@ __all__ = [
     "ImageError",
     "LayoutError",
     "PhraseError",
+    "PlanError",
     "ResultError",
     "ScenographError",
     "TrainingError",
@@ -39,6 +41,10 @@ class LayoutError(ScenographError, ValueError):
 
 class PhraseError(ScenographError, ValueError):
     """A phrase is not in the prompt, or lies beyond the text encoder's window."""
+
+
+class PlanError(ScenographError, ValueError):
+    """A prompt cannot be planned, or the planner's endpoint or model does not answer."""
 
 
 class CheckpointError(ScenographError):

@@ -1,6 +1,7 @@
 """Scores over (asked layout, seen layout, image), and the benchmark protocols made of them.
 
     bootstrap       intervals and paired differences by resampling layouts
+    statement       what a prompt states, and whether a layout keeps it
     detection       COCO AP through pycocotools, matching, mean IoU
     attributes      the attribute reader and the accuracy of asked colours, textures and shapes
     combinations    instances whose noun, colour and texture were never seen together

@@ -43,14 +43,14 @@ def clip_b() -> ClipRecipe:
 
 def clip_a() -> ClipRecipe:
     """The CLIP that reports: wider, shallower, another seed and other data (every split): `scenograph train clip-a`."""
-    plan = Plan(steps=1500, batch=64, lr=1e-3, seed=14, warmup=200, ema=0.998)
+    plan = Plan(steps=5000, batch=64, lr=1e-3, seed=14, warmup=200, ema=0.998)
     return ClipRecipe(name="clip-a", plan=plan, text="text-a", width=160, layers=3, degrade=0.0)
 
 
 def vae() -> VaeRecipe:
     """Autoencoder of every embedded diffusion model: `scenograph train vae`."""
     return VaeRecipe(
-        name="vae", plan=Plan(steps=11_000, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
+        name="vae", plan=Plan(steps=15_000, batch=8, lr=1.5e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
     )
 
 
@@ -62,7 +62,7 @@ def tiny_sd() -> DiffusionRecipe:
 
 def detector_a() -> DetectorRecipe:
     """Judge A's detector, RT-DETR: `scenograph train detector-a`."""
-    return DetectorRecipe(name="detector-a", plan=Plan(steps=5300, batch=16, lr=8e-4, seed=3, clip=0.5), build=rt_detr)
+    return DetectorRecipe(name="detector-a", plan=Plan(steps=9000, batch=16, lr=8e-4, seed=3, clip=0.5), build=rt_detr)
 
 
 def detector_b() -> DetectorRecipe:
@@ -72,7 +72,7 @@ def detector_b() -> DetectorRecipe:
 
 def reader_a() -> ReaderRecipe:
     """Judge A's attribute reader, a ResNet: `scenograph train reader-a`."""
-    return ReaderRecipe(name="reader-a", plan=Plan(steps=1500, batch=64, lr=1e-3, seed=5, ema=0.99), build=resnet)
+    return ReaderRecipe(name="reader-a", plan=Plan(steps=4500, batch=64, lr=1e-3, seed=5, ema=0.99), build=resnet)
 
 
 def reader_b() -> ReaderRecipe:
