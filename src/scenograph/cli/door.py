@@ -17,6 +17,7 @@ from scenograph.cli.bench import bench
 from scenograph.cli.habits import note, print_json, say, volume
 from scenograph.cli.judging import judge
 from scenograph.cli.painting import paint
+from scenograph.cli.planning import plan
 from scenograph.cli.world import world
 from scenograph.errors import ScenographError, TrainingError
 
@@ -39,7 +40,7 @@ _WIDTH = 100
 @volume
 @click.pass_context
 def scenograph(context: click.Context) -> None:
-    """Layouts and pictures: paint a layout, judge a picture, train the models that do both.
+    """Layouts and pictures: plan a layout, paint it, judge the picture, train the models that do it.
 
     A layout file is {"caption": "a red cup and a dog", "instances": [{"caption": "a red cup", "box": [x0, y0, x1, y1]},
     …]} with boxes in fractions of the canvas; many layouts are JSON Lines. Exit status: 0 done, 2 a mistake in what was
@@ -99,7 +100,7 @@ def convert(file: Path, out: Path) -> None:
     say(str(convert_pickle(file, out)))
 
 
-for command in (paint, judge, world, train, bench, schema, convert):
+for command in (plan, paint, judge, world, train, bench, schema, convert):
     scenograph.add_command(command)
 
 

@@ -6,7 +6,8 @@ Everything that can be wrong with the input is found before the first picture is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -25,11 +26,13 @@ from scenograph.cli.habits import (
     say,
     volume,
 )
+from scenograph.cli.planning import chosen_planner, planner_options
 from scenograph.errors import CheckpointError, ImageError, LayoutError
 from scenograph.layout import Layout, load_layouts
 
 if TYPE_CHECKING:
     from scenograph.painting import Painter, Painting
+    from scenograph.planning.plan import Planner
 
 __all__ = ["METHOD_NAMES", "Order", "paint"]
 
@@ -81,9 +84,9 @@ _SHARED = [name for name in _DEFAULTS if name not in ("seed", "negative_prompt")
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One picture to paint: from which file, under which name, with which of the settings of `_DEFAULTS`."""
+    """One picture to paint: from which file (None: planned), under which name, with which settings of `_DEFAULTS`."""
 
-    source: Path
+    source: Path | None
     name: str
     layout: Layout
     settings: dict[str, Any]
@@ -155,7 +158,9 @@ def _painting_options(command: Any) -> Any:
 
 
 @click.command()
-@click.argument("files", metavar="LAYOUT.json…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="[LAYOUT.json…]", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--prompt", "prompts", metavar="TEXT", multiple=True, help="Plan the layout first; may be repeated.")
+@planner_options
 @_painting_options
 @click.option(
     "--out",
@@ -174,22 +179,35 @@ def _painting_options(command: Any) -> Any:
 @as_json
 @volume
 def paint(
-    files: Sequence[Path], out: Path, boxes: bool, no_metadata: bool, batch_size: int, as_json: bool, **options: Any
+    files: Sequence[Path],
+    prompts: Sequence[str],
+    out: Path,
+    boxes: bool,
+    no_metadata: bool,
+    batch_size: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Paint layouts, or painted pictures again.
+    """Paint layouts, prompts, or painted pictures again.
 
-    Every LAYOUT.json (one layout, or many as JSON Lines) becomes pictures.
+    Every LAYOUT.json (one layout, or many as JSON Lines) becomes pictures. With --prompt the layout is planned first,
+    as `scenograph plan` does, and NAME-boxes.png shows the plan beside the picture.
 
     A PNG that scenograph painted is painted again from the recipe inside it; options given here replace the recipe's.
     """
     place = {name: options.pop(name) for name in ("device", "offload")}
-    orders = _read_orders(files, {name: value for name, value in options.items() if value is not None})
+    planner = chosen_planner(options)
+    given = {name: value for name, value in options.items() if value is not None}
+    orders = _read_orders(files, given) + _plan_orders(prompts, planner, given)
+    if not orders:
+        raise LayoutError("nothing to paint; expected layout files, painted pictures, or --prompt TEXT")
+    _check_prompts(orders)
     paths = iter(destinations(out, [order.name for order in orders]))
     for order, painting in _paint(orders, place, batch_size):
         path = next(paths)
-        _save(painting, path, metadata=not no_metadata, boxes=boxes)
+        _save(painting, path, metadata=not no_metadata, boxes=boxes or order.source is None)
         if as_json:
-            print_json({"image": str(path), "source": str(order.source), **painting.recipe()})
+            print_json({"image": str(path), "source": str(order.source or "prompt"), **painting.recipe()})
         else:
             added = f"  (added to the prompt: {', '.join(painting.appended)})" if painting.appended else ""
             say(f"{path}{added}")
@@ -205,9 +223,29 @@ def _read_orders(files: Sequence[Path], given: dict[str, Any]) -> list[Order]:
         else:
             settings = _DEFAULTS | given
             orders += [Order(source=file, name=file.stem, layout=one, settings=settings) for one in load_layouts(file)]
+    return orders
+
+
+def _plan_orders(prompts: Sequence[str], planner: Callable[[], Planner], given: dict[str, Any]) -> list[Order]:
+    """A planned layout for every prompt; what was not understood is said on stderr. Raises PlanError."""
+    if not prompts:
+        return []
+    chosen, orders = planner(), []
+    for prompt in prompts:
+        settings = _DEFAULTS | given
+        size = (settings["width"], settings["height"]) if settings["width"] and settings["height"] else None
+        made = chosen.plan(prompt, seed=settings["seed"], size=size)
+        for remark in (*(f"not understood: {span}" for span in made.unparsed), *made.changes):
+            click.echo(remark, err=True)
+        name = "-".join(re.findall(r"\w+", prompt.lower()))[:60] or "prompt"
+        orders.append(Order(source=None, name=name, layout=made.layout, settings=settings))
+    return orders
+
+
+def _check_prompts(orders: Sequence[Order]) -> None:
+    """Raises PhraseError for a layout whose words cannot be composed to a prompt."""
     for order in orders:
         order.layout.prompt(strict=order.settings["strict"], template=order.settings["template"])
-    return orders
 
 
 def _read_recipe(file: Path, given: dict[str, Any]) -> tuple[Layout, dict[str, Any]]:

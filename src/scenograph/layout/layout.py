@@ -15,9 +15,10 @@ from scenograph.layout.instance import Instance
 from scenograph.layout.prompt import Prompt, compose_prompt
 from scenograph.layout.values import checked_keys, checked_size, checked_text, located, show
 
-__all__ = ["MAX_INSTANCES", "Layout"]
+__all__ = ["MAX_INSTANCES", "REMARKS", "Layout"]
 
 MAX_INSTANCES = 1000  # far beyond any scene; a file with more is some other kind of file
+REMARKS = ("unparsed", "changes", "usage")  # what a planner says about a layout, beside it in the same JSON object
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,10 +73,15 @@ class Layout:
     def from_dict(cls, data: object) -> "Layout":
         """The layout written by `to_dict`; a bad instance is named by its index.
 
+        A planner's remarks beside the layout (`REMARKS`) are allowed and left alone, so that what `scenograph plan
+        --json` prints is a layout file.
+
         Raises:
             LayoutError: a key is missing or unknown, or a value is not valid.
         """
-        fields: dict[str, Any] = checked_keys(data, "layout", required=("caption", "instances"), optional=("size",))
+        fields: dict[str, Any] = checked_keys(
+            data, "layout", required=("caption", "instances"), optional=("size", *REMARKS)
+        )
         listed = fields["instances"]
         if not isinstance(listed, list | tuple):
             raise LayoutError(f"instances is {show(listed)}; expected a list of objects with caption and box")

@@ -6,7 +6,7 @@ It says all that a schema can; that x0 < x1 and y0 < y1 it cannot say, and `Layo
 import copy
 from typing import Any
 
-from scenograph.layout.layout import MAX_INSTANCES
+from scenograph.layout.layout import MAX_INSTANCES, REMARKS
 
 __all__ = ["SCHEMA", "schema"]
 
@@ -48,6 +48,7 @@ SCHEMA: dict[str, Any] = {
         "caption": TEXT | {"description": "The whole scene in words."},
         "size": _optional(SIZE, "[width, height] of the canvas in pixels, where it matters."),
         "instances": {"type": "array", "items": {"$ref": "#/$defs/instance"}, "maxItems": MAX_INSTANCES},
+        **{name: {"description": "A planner's remark; readers leave it alone."} for name in REMARKS},
     },
     "required": ["caption", "instances"],
     "additionalProperties": False,

@@ -50,13 +50,13 @@ def clip_a() -> ClipRecipe:
 def vae() -> VaeRecipe:
     """Autoencoder of every embedded diffusion model: `scenograph train vae`."""
     return VaeRecipe(
-        name="vae", plan=Plan(steps=15_000, batch=8, lr=1.5e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
+        name="vae", plan=Plan(steps=11_000, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
     )
 
 
 def tiny_sd() -> DiffusionRecipe:
     """The embedded Stable Diffusion, 4.9 M parameters in the UNet: `scenograph train tiny-sd`."""
-    plan = Plan(steps=16_000, batch=32, lr=1e-3, seed=2, warmup=500, ema=0.9993, weight_decay=0.01)
+    plan = Plan(steps=12_000, batch=32, lr=1e-3, seed=2, warmup=500, ema=0.9993, weight_decay=0.01)
     return DiffusionRecipe(name="tiny-sd", plan=plan, scenes=24_000)
 
 

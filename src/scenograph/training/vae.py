@@ -1,15 +1,16 @@
 """The embedded autoencoder: diffusers' AutoencoderKL, f = 8, four channels, on drawn scenes and 64 px cuts of them.
 
-Cuts teach fast, but group norms see other statistics on them than on whole pictures, so every second step takes whole
-pictures, a quarter as many, and the last part takes them alone, a full batch. It has no attention, which would cost
-more than it gives here. Loss: absolute (sharp edges) and squared (learns fast) differences of pixels, an object's
-weighing five times a background's, and a small KL term; no adversary, which flat drawings do not need. (An L1 loss on
-pixel differences was tried: most differences are 0, so it teaches blur first.)
+Cuts teach fast, but group norms see other statistics on them than on whole pictures, so every second step, and all
+of the last part, takes a quarter as many whole pictures. At last the decoder goes on alone, in full batches of whole
+pictures. It has no attention, which would cost more than it gives here.
+Loss: absolute (sharp edges) and squared (learns fast) differences of pixels, an object's weighing three times a
+background's, and a small KL term; no adversary, which flat drawings do not need. (An L1 loss on pixel differences
+was tried: most differences are 0, so it teaches blur first.)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,8 @@ class VaeRecipe:
     whole_after: float = 0.6
     kl: float = 3e-4
     squared: float = 2.0
-    objects: float = 5.0  # the weight of an object's pixels; a background's is 1
+    objects: float = 3.0  # the weight of an object's pixels; a background's is 1
+    decoder: float = 0.5  # the steps of the decoder alone, as a share of the plan's
 
 
 def build_vae(recipe: VaeRecipe) -> AutoencoderKL:
@@ -77,24 +79,46 @@ def train_vae(recipe: VaeRecipe, drawn: DrawnScenes, folder: str | Path, *, star
     images = drawn.images_NHWC
 
     def make(step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        batch = recipe.plan.batch
-        if step >= recipe.whole_after * recipe.plan.steps:
-            return _cuts(drawn, images, rng, batch, CANVAS)
-        if step % 2 == 1:
-            return _cuts(drawn, images, rng, max(1, batch // 4), CANVAS)
-        return _cuts(drawn, images, rng, batch, recipe.cut)
+        whole = step % 2 == 1 or step >= recipe.whole_after * recipe.plan.steps
+        batch, size = (max(1, recipe.plan.batch // 4), CANVAS) if whole else (recipe.plan.batch, recipe.cut)
+        return _cuts(drawn, images, rng, batch, size)
 
     for _, (x, objects) in run.batches(make):
         posterior = vae.encode(x).latent_dist
         seen = vae.decode(posterior.sample()).sample
-        error = (seen - x) * (1 + (recipe.objects - 1) * objects)
-        absolute, squared = error.abs().mean(), (error * (seen - x)).mean()
         kl = posterior.kl().mean() / posterior.mean[0].numel()
-        run.update(absolute + recipe.squared * squared + recipe.kl * kl, absolute=absolute, squared=squared, kl=kl)
+        parts = _differences(recipe, seen, x, objects)
+        run.update(parts["absolute"] + recipe.squared * parts["squared"] + recipe.kl * kl, kl=kl, **parts)
     run.finish()
+    _train_decoder(recipe, vae, drawn, Path(folder) / "decoder")
     sample = encode_scenes(vae.eval(), images[: min(512, drawn.count)])
     vae.register_to_config(scaling_factor=round(1 / float(np.std(sample.astype(np.float32))), 4))
     return vae
+
+
+def _train_decoder(recipe: VaeRecipe, vae: AutoencoderKL, drawn: DrawnScenes, folder: Path) -> None:
+    """The last part: the decoder alone on whole pictures. Latents no longer move, so a painter may learn meanwhile."""
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    plan = replace(recipe.plan, steps=round(recipe.decoder * recipe.plan.steps))
+    run = Run(folder, plan, vae, what=f"{recipe.name} decoder")
+    images = drawn.images_NHWC
+
+    def make(step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        return _cuts(drawn, images, rng, plan.batch, CANVAS)
+
+    for _, (x, objects) in run.batches(make):
+        with torch.no_grad():
+            latents = vae.encode(x).latent_dist.sample()
+        parts = _differences(recipe, vae.decode(latents).sample, x, objects)
+        run.update(parts["absolute"] + recipe.squared * parts["squared"], **parts)
+    run.finish()
+
+
+def _differences(recipe: VaeRecipe, seen: Tensor, x: Tensor, objects: Tensor) -> dict[str, Tensor]:
+    """Mean absolute and squared differences of pixels, an object's weighing more."""
+    error = (seen - x) * (1 + (recipe.objects - 1) * objects)
+    return {"absolute": error.abs().mean(), "squared": (error * (seen - x)).mean()}
 
 
 @torch.no_grad()
