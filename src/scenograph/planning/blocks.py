@@ -17,10 +17,9 @@ from scenograph.judging.statement import Relation, Statement
 from scenograph.planning.constraints import GAP, Part
 from scenograph.planning.sizes import typical_size
 
-__all__ = ["Block", "build_blocks"]
+__all__ = ["ROOM", "Block", "build_blocks"]
 
 ROOM = 1.12  # cell by thing, in a row or a grid
-CROWDED = 0.66  # the same when space is short: alike things then overlap with an IoU of 0.2
 GUESTS = ("on", "in front of", "behind", "inside", "next to")
 Offsets = list[tuple[float, float]]
 
@@ -57,19 +56,23 @@ class Block:
 
 
 def build_blocks(
-    statement: Statement, counts: Sequence[int], rng: Random, *, aspect: float = 1.0, crowded: bool = False
+    statement: Statement, counts: Sequence[int], rng: Random, *, aspect: float = 1.0, room: float = ROOM
 ) -> list[Block]:
     """One block a thing, in the order of the things; `aspect` is the canvas's width by its height.
 
     Args:
-        crowded: pack what is alike closely; a second try, when the first did not fit.
+        room: cell by thing in rows and grids; less than 1 lets alike things overlap, when nothing else fits.
     """
     blocks = [_sized(t.noun, t.attributes, n, rng, aspect) for t, n in zip(statement.things, counts, strict=True)]
     if len(blocks) == 1 and counts[0] == 1:
         blocks[0].resize(min(1.45, 0.85 / blocks[0].w, 0.85 / blocks[0].h))
     leading = _leading(statement, counts)
-    for relation in leading.values():
-        _fit(relation, blocks, counts)
+    present = [r for r in statement.relations if all(counts[t] for t in (r.subject, *r.objects))]
+    for relation in present:
+        _fit(relation, blocks)
+    for _ in range(2):  # what is inside what is inside
+        for relation in present:
+            _enclose(relation, blocks, stretch=False)
     if max(counts, default=0) < 2:  # the common case, and nothing to arrange
         for t, block in enumerate(blocks):
             block.offsets, block.sizes = [(0.0, 0.0)] * block.count, [1.0] * block.count
@@ -77,9 +80,11 @@ def build_blocks(
         return blocks
     done: set[int] = set()
     for thing in range(len(blocks)):
-        _form(thing, statement, blocks, leading, done, rng, ROOM if not crowded else CROWDED)
+        _form(thing, statement, blocks, leading, done, rng, room)
+    for relation in present:
+        _surround(relation, blocks)
     for block in blocks:
-        spread = 0.0 if block.count < 2 or crowded else 0.05
+        spread = 0.0 if block.count < 2 or room < 1 else 0.05
         block.sizes = [1 - spread * rng.random() for _ in range(block.count)]
     return blocks
 
@@ -97,7 +102,7 @@ def _sized(noun: str, attributes: Sequence[str], count: int, rng: Random, aspect
 def _leading(statement: Statement, counts: Sequence[int]) -> dict[int, Relation]:
     """Thing → the relation that gives its block a form: the first in which it is the guest, without going round."""
     leading: dict[int, Relation] = {}
-    for relation in statement.relations:
+    for relation in sorted(statement.relations, key=lambda r: r.name != "around"):  # a ring has no other form
         guest = relation.name in (*GUESTS, "between", "around")
         if (
             not guest
@@ -113,19 +118,15 @@ def _leading(statement: Statement, counts: Sequence[int]) -> dict[int, Relation]
     return leading
 
 
-def _fit(relation: Relation, blocks: Sequence[Block], counts: Sequence[int]) -> None:
+def _fit(relation: Relation, blocks: Sequence[Block]) -> None:
     """Bring the sizes of guest and host together: what is inside is smaller, a row on a table no longer than it."""
     guest, host = blocks[relation.subject], blocks[relation.objects[0]]
     each = math.ceil(guest.count / host.count)
-    if relation.name == "inside":
-        columns = math.ceil(math.sqrt(each))
-        _enclose(host, guest.w * columns * ROOM, guest.h * math.ceil(each / columns) * ROOM, guest, 1.4)
-    elif relation.name == "around" and guest.count == 1:
-        columns = math.ceil(math.sqrt(host.count))
-        _enclose(guest, host.w * columns * ROOM, host.h * math.ceil(host.count / columns) * ROOM, host, 5.0)
+    if relation.name in ("inside", "around"):
+        _enclose(relation, blocks, stretch=True)
     elif relation.name == "on":
         _widen(host, min(0.85, guest.w * each * (1.05 if each > 1 else 0.8)))
-        guest.resize(min(1.0, max(0.45, host.w * 1.05 / (guest.w * each)), max(0.7, host.h / guest.h)))
+        guest.resize(min(1.0, max(0.3, host.w * 1.05 / (guest.w * each)), max(0.7, host.h / guest.h)))
         if each > 1:
             host.h = max(host.h, min(0.4, guest.w * each * 0.5))
             reach = (each - 1) * ROOM * guest.w - 0.8 * guest.h
@@ -140,11 +141,32 @@ def _fit(relation: Relation, blocks: Sequence[Block], counts: Sequence[int]) -> 
         guest.resize(min(1.0, 0.9 * (host.w + guest.w) / (row * guest.w)))
 
 
-def _enclose(outer: Block, w: float, h: float, inner: Block, stretch: float) -> None:
-    """Enlarge `outer`, each side up to `stretch` times, and shrink `inner` until `w` by `h` take 0.75 of `outer`."""
-    outer.w = max(outer.w, min(0.85, outer.w * stretch, w / 0.75))
-    outer.h = max(outer.h, min(0.85, outer.h * stretch, h / 0.75))
+def _enclose(relation: Relation, blocks: Sequence[Block], *, stretch: bool) -> None:
+    """Shrink what is inside until it takes three quarters of what is around it, each side, after stretching that."""
+    inner, outer = blocks[relation.subject], blocks[relation.objects[0]]
+    if relation.name == "inside":
+        each, most = math.ceil(inner.count / outer.count), 1.4
+    elif relation.name == "around" and inner.count == 1:
+        inner, outer = outer, inner
+        each, most = inner.count, 5.0  # a fence is as high as the picture of what it surrounds
+    else:
+        return
+    columns = math.ceil(math.sqrt(each))
+    w, h = inner.w * columns * ROOM, inner.h * math.ceil(each / columns) * ROOM
+    if stretch:
+        outer.w = max(outer.w, min(0.85, outer.w * most, w / 0.75))
+        outer.h = max(outer.h, min(0.85, outer.h * most, h / 0.75))
     inner.resize(min(1.0, 0.75 * outer.w / w, 0.75 * outer.h / h))
+
+
+def _surround(relation: Relation, blocks: Sequence[Block]) -> None:
+    """Enlarge the one thing that is around a block, to hold all of it as it stands; the scale makes it fit."""
+    inner, outer = blocks[relation.subject], blocks[relation.objects[0]]
+    if relation.name == "around":
+        inner, outer = outer, inner
+    if relation.name in ("inside", "around") and outer.count == 1 and inner is not outer:
+        w, h = inner.span
+        outer.w, outer.h = max(outer.w, 1.2 * w), max(outer.h, 1.2 * h)
 
 
 def _widen(block: Block, width: float) -> None:
@@ -213,7 +235,7 @@ def _stand(
 
 def _cell(host: Block, guest: Block, name: str, w: float, h: float) -> tuple[float, float]:
     """The cell of one host with the guests that belong to it."""
-    if guest.count < host.count:
+    if guest.count == 1:
         return w, h
     each = math.ceil(guest.count / host.count)
     if name == "next to":
@@ -289,7 +311,8 @@ def _attend(block: Block, host: Block, name: str, room: float) -> None:
     """Offsets from the host's: every host instance has its share of the guests about it."""
     block.offsets, block.hosts, block.sides = [], [], []
     if block.count < host.count:
-        shares = {host.count // 2 if name != "next to" else _outermost(host): block.count}
+        first = _outermost(host) if name == "next to" and block.count == 1 else (host.count - block.count) // 2
+        shares = {j: 1 for j in range(first, first + block.count)}
     else:
         shares = {j: block.count // host.count + (j < block.count % host.count) for j in range(host.count)}
     for j, share in shares.items():
@@ -309,7 +332,7 @@ def _beside(
 ) -> list[tuple[tuple[float, float], int]]:
     """Where `share` guests of one host instance stand to its middle, each with its side for "next to"."""
     if name == "next to":
-        return _flanks(block, host, share, room, lone=lone, both=block.count >= host.count)
+        return _flanks(block, host, share, room, lone=lone)
     w, h = block.w * room, block.h * room
     if name == "inside":
         columns = max(1, min(share, round(math.sqrt(share * host.w * block.h / (host.h * block.w)))))
@@ -317,23 +340,21 @@ def _beside(
         w, h = min(w, 0.95 * host.w / columns), min(h, 0.95 * host.h / rows)
         return [(offset, 0) for offset in _grid(share, columns, w, h)]
     if name == "on":
-        longest = 1.6 * (block.h / 2 + 0.4 * host.h)
+        longest = min(1.6 * (block.h / 2 + 0.4 * host.h), 0.8 * (block.w + host.w))
         return [(offset, 0) for offset in _grid(share, share, min(w, longest / max(1, share - 1)), 0.0)]
     row = share if share < 6 else math.ceil(share / 2)
     longest = 1.2 * (block.w + host.w) / 2
     return [(offset, 0) for offset in _grid(share, row, min(w, longest / max(1, row - 1)), 0.6 * block.h)]
 
 
-def _flanks(
-    block: Block, host: Block, share: int, room: float, *, lone: bool, both: bool
-) -> list[tuple[tuple[float, float], int]]:
+def _flanks(block: Block, host: Block, share: int, room: float, *, lone: bool) -> list[tuple[tuple[float, float], int]]:
     """At both sides of the host; one alone, or the guests of the last of several hosts, at one side of it."""
     if share == 1:
         return [((0.0, 0.0), 0 if lone else 1)]
     rows = 1 if share < 7 else 2
     placed: list[tuple[tuple[float, float], int]] = []
     first = (host.w + block.w) / 2 + GAP
-    for side, number in ((-1, share // 2), (1, share - share // 2)) if both else ((1, share),):
+    for side, number in ((-1, share // 2), (1, share - share // 2)):
         for index in range(number):
             column, row = divmod(index, rows)
             in_column = min(rows, number - column * rows)

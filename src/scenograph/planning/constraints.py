@@ -32,7 +32,10 @@ class Part(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The sum of weight x coordinate over `terms` (coordinate 2n is node n's x, 2n + 1 its y) >= scale x `per` + `at`."""
+    """The sum of weight x coordinate over `terms` is at least scale x `per` + `at`.
+
+    Coordinate 2n is the x of node n, 2n + 1 its y.
+    """
 
     terms: tuple[tuple[int, float], ...]
     per: float
@@ -124,8 +127,8 @@ def between_rows(subjects: Iterable[Part], low: Part, high: Part, axis: int) -> 
     along, across = (axis, 1 - axis)
     for part in subjects:
         for end, other in ((low, high), (high, low)):
-            sign = 1 if end is low else -1
-            weights = [(part, along, sign * 1.0), (end, along, sign * -0.75), (other, along, sign * -0.25)]
+            sign = 1.0 if end is low else -1.0
+            weights = [(part, along, sign), (end, along, sign * -0.75), (other, along, sign * -0.25)]
             rows.append(_weighted(weights, at=MARGIN))
         for sign in (1.0, -1.0):
             weights = [(part, across, sign), (low, across, -sign / 2), (high, across, -sign / 2)]

@@ -322,6 +322,8 @@ def _pack(
         wide = max(sum(bounds[g][2] - bounds[g][0] + GAP for g in shelf) - GAP for shelf in shelves)
         high = sum(max(bounds[g][3] - bounds[g][1] for g in shelf) + GAP for shelf in shelves) - GAP
         best.append((min(1.0, room / max(wide, 1e-6), room / max(high, 1e-6)), shelves))
+    if not best:
+        return Sketch([0.5] * (2 * number), 1.0)
     top = max(scale for scale, _ in best)
     scale, shelves = (
         rng.choice([b for b in best if b[0] >= 0.85 * top]) if len(best) > 1 else best[0] if best else (1.0, [])
