@@ -25,6 +25,7 @@ __all__ = ["Arranged", "arrange", "expected_counts"]
 
 _ROOMS = (ROOM, 0.7, ROOM, 0.25)  # tried in turn; 0.7 lets alike things overlap with an IoU of 0.18
 _LEAST_SCALES = (0.3, 0.02)
+_LEAST_SIDE = 0.02  # of the canvas; smaller boxes are enlarged where no relation minds
 _ROUNDS = 6  # of pushing apart what overlaps
 
 
@@ -73,7 +74,7 @@ def arrange(statement: Statement, caption: str, *, seed: int = 0, size: tuple[in
         return Arranged(layout=first.layout, changes=changes)
     kept = _largest_part(possible, counts, caption, seed, size, first)
     dropped = tuple(
-        f"dropped '{say_relation(r, statement)}': it contradicts the other relations"
+        f"dropped '{say_relation(r, statement)}': no placement was found that keeps it with the other relations"
         for r, k in zip(possible.relations, kept.checked.relations, strict=True)
         if not k
     )
@@ -154,11 +155,23 @@ def _place(
 ) -> _Try:
     parts = [block.parts(node) for node, block in enumerate(blocks)]
     drawn = sketch(statement, blocks, parts, rng)
-    rows = _rows(statement, blocks, parts, drawn)
+    stated = _rows(statement, blocks, parts, drawn)
+    clear = _clearances(statement, blocks, parts, drawn)
     reach = [extents(p) if p else (0.0, 0.0, 0.0, 0.0) for p in parts]
-    places, scale, solved = _solved(rows, reach, [bool(p) for p in parts], touching(statement, blocks), drawn)
+    places, scale, solved = _solved(stated, clear, reach, [bool(p) for p in parts], touching(statement, blocks), drawn)
     layout = _layout(statement, parts, places, scale, caption, size)
-    return _Try(layout, check(statement, layout), solved)
+    checked = check(statement, layout)
+    if any(min(i.box.width, i.box.height) < _LEAST_SIDE for i in layout.instances):
+        grown = replace(layout, instances=tuple(replace(i, box=_grown(i.box)) for i in layout.instances))
+        if sum((again := check(statement, grown)).relations) >= sum(checked.relations):
+            layout, checked = grown, again
+    return _Try(layout, checked, solved)
+
+
+def _grown(box: Box) -> Box:
+    """At least `_LEAST_SIDE` wide and high, about its middle as far as the canvas allows."""
+    (x, y), w, h = box.center, max(box.width, _LEAST_SIDE), max(box.height, _LEAST_SIDE)
+    return _box(min(max(x, w / 2), 1 - w / 2), min(max(y, h / 2), 1 - h / 2), w, h)
 
 
 def _rows(statement: Statement, blocks: Sequence[Block], parts: Sequence[Sequence[Part]], drawn: Sketch) -> list[Row]:
@@ -167,7 +180,7 @@ def _rows(statement: Statement, blocks: Sequence[Block], parts: Sequence[Sequenc
     wanted = drawn.wanted
     for relation in statement.relations:
         if relation.name == "between":
-            rows += _between(relation, parts, wanted)
+            rows += between_rows(parts[relation.subject], *_ends(relation, parts, wanted))
         elif relation.name == "around" and len(parts[relation.subject]) > 1:
             rows += _encircling(relation, parts)
         else:
@@ -176,12 +189,35 @@ def _rows(statement: Statement, blocks: Sequence[Block], parts: Sequence[Sequenc
             rows += related_rows(
                 relation.name, pairs, sides=[s or here for s in sides], sink=sink_of(statement, relation)
             )
+    return rows
+
+
+def _clearances(
+    statement: Statement, blocks: Sequence[Block], parts: Sequence[Sequence[Part]], drawn: Sketch
+) -> list[Row]:
+    """What is related by a direction, stands next to or between does not overlap either, if that can be had."""
+    rows: list[Row] = []
+    for relation in statement.relations:
+        if relation.name == "between":
+            low, high, axis = _ends(relation, parts, drawn.wanted)
+            reach = extents(parts[relation.subject])
+            rows.append(_separation(relation.subject, low.node, axis, 1, reach, extents([low])))
+            rows.append(_separation(relation.subject, high.node, axis, -1, reach, extents([high])))
+        elif relation.name == "next to":
+            pairs, sides = relation_pairs(relation, blocks, parts)
+            here = 1 if drawn.wanted[2 * relation.subject] >= drawn.wanted[2 * relation.objects[0]] else -1
+            rows += [
+                _separation(a.node, b.node, 0, s or here, extents([a]), extents([b]))
+                for (a, b), s in zip(pairs, sides or [1] * len(pairs), strict=True)
+                if a.node != b.node
+            ]
+        else:
             rows += _apart(relation, parts)
     return rows
 
 
 def _apart(relation: Relation, parts: Sequence[Sequence[Part]]) -> list[Row]:
-    """Blocks in one of the four directions do not overlap either."""
+    """Blocks in one of the four directions."""
     axis, sign = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}.get(relation.name, (0, 0))
     if not sign:
         return []
@@ -195,8 +231,8 @@ def _separation(a: int, b: int, axis: int, sign: int, reach_a: Extents, reach_b:
     return Row(((2 * a + axis, sign), (2 * b + axis, -sign)), room, GAP / 2)
 
 
-def _between(relation: Relation, parts: Sequence[Sequence[Part]], wanted: Sequence[float]) -> list[Row]:
-    """The subjects between the two that face each other across them."""
+def _ends(relation: Relation, parts: Sequence[Sequence[Part]], wanted: Sequence[float]) -> tuple[Part, Part, int]:
+    """The two that face each other across what is between them, the lower first, and the axis."""
     ends = [p for t in dict.fromkeys(relation.objects) for p in parts[t]]
     first = [p for p in parts[relation.objects[0]]]
     last = [p for p in parts[relation.objects[-1]]]
@@ -216,12 +252,7 @@ def _between(relation: Relation, parts: Sequence[Sequence[Part]], wanted: Sequen
         ((p, q) for p in first for q in last),
         key=lambda pair: abs(pair[0][1 + cross]) + abs(pair[1][1 + cross]) + at(pair[1], axis) - at(pair[0], axis),
     )
-    subjects = parts[relation.subject]
-    rows = between_rows(subjects, low, high, axis)
-    reach = extents(subjects)
-    rows.append(_separation(relation.subject, low.node, axis, 1, reach, extents([low])))
-    rows.append(_separation(relation.subject, high.node, axis, -1, reach, extents([high])))
-    return rows
+    return low, high, axis
 
 
 def _encircling(relation: Relation, parts: Sequence[Sequence[Part]]) -> list[Row]:
@@ -242,15 +273,23 @@ def _encircling(relation: Relation, parts: Sequence[Sequence[Part]]) -> list[Row
 
 
 def _solved(
-    rows: list[Row], reach: Sequence[Extents], present: Sequence[bool], free: set[tuple[int, int]], drawn: Sketch
+    stated: list[Row],
+    clear: list[Row],
+    reach: Sequence[Extents],
+    present: Sequence[bool],
+    free: set[tuple[int, int]],
+    drawn: Sketch,
 ) -> tuple[list[float], float, bool]:
     """Places and scale: the sketch where it is right already, else solved, then pushed apart where blocks overlap."""
     places, scale = drawn.wanted, drawn.scale
     apart: list[tuple[int, int, int, int]] = []
     banned: set[tuple[int, int, int, int]] = set()
-    solved = True
+    rows = [*stated, *clear]
     if any(row.short(places, scale) > 1e-9 for row in rows) or not _inside_canvas(places, scale, reach, present):
         found = _solve(rows, drawn, reach)
+        if found is None:
+            rows = stated
+            found = _solve(rows, drawn, reach)
         if found is None:
             return places, scale, False
         places, scale = found
@@ -265,7 +304,7 @@ def _solved(
             places, scale = found
         else:
             banned.update(new)
-    return places, scale, solved
+    return places, scale, True
 
 
 def _solve(

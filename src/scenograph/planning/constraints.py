@@ -17,6 +17,7 @@ __all__ = ["EDGE", "GAP", "Part", "Places", "Row", "between_rows", "extents", "p
 
 MARGIN = 0.008  # of the canvas, by which a direction is kept clear of its border
 GAP = 0.015  # of the canvas, between things that should not overlap
+LARGE = 40.0  # what a full unit of scale weighs against moving; kiwi's own "strong", 1e6, costs it its precision
 REACH = 0.26  # the widest gap of "next to", a little less than what the check allows
 EDGE = 0.015  # of the canvas, kept free along its border
 
@@ -85,7 +86,7 @@ def pair_rows(name: str, a: Part, b: Part, *, side: float = 1, sink: float = 0.2
     if name == "next to":
         sector = ((side, 1, 0, MARGIN), (side, -1, 0, MARGIN))
         level = ((0, 1, -0.8 * h, 0.0), (0, -1, -0.8 * h, 0.0))
-        return (*sector, *level, (-side, 0, -w, -REACH), (side, 0, w, GAP / 3))
+        return (*sector, *level, (-side, 0, -w, -REACH))
     w, h = (b.w - a.w) / 2 * 0.98, (b.h - a.h) / 2 * 0.98  # inside
     return ((1, 0, -w, 0.0), (-1, 0, -w, 0.0), (0, 1, -h, 0.0), (0, -1, -h, 0.0))
 
@@ -189,7 +190,7 @@ def solve(
         solver.addConstraint(Constraint(Expression([Term(scale, 1.0)], -least), "==" if least == most else ">="))
         if least != most:
             solver.addConstraint(Constraint(Expression([Term(scale, 1.0)], -most), "<="))
-            solver.addConstraint(Constraint(Expression([Term(scale, 1.0)], -most), "==", "strong"))
+            solver.addConstraint(Constraint(Expression([Term(scale, 1.0)], -most), "==", LARGE))
         for terms, per, at in rows:
             listed = [Term(variables[index], weight) for index, weight in terms]
             solver.addConstraint(Constraint(Expression([*listed, Term(scale, -per)], -at), ">="))
