@@ -19,7 +19,18 @@ from scenograph.errors import ResultError
 from scenograph.layout import Box, Instance, Layout
 from scenograph.layout.words import singular
 
-__all__ = ["RELATIONS", "Checked", "Comparison", "Relation", "RelationName", "Statement", "Thing", "check", "holds"]
+__all__ = [
+    "RELATIONS",
+    "Checked",
+    "Comparison",
+    "Relation",
+    "RelationName",
+    "Statement",
+    "Thing",
+    "assigned",
+    "check",
+    "holds",
+]
 
 RelationName = Literal[
     "left of", "right of", "above", "below", "on", "in front of", "behind", "next to", "between", "inside", "around"
@@ -137,26 +148,42 @@ def _name(noun: str) -> str:
     return singular(" ".join(noun.lower().split()))
 
 
-def _groups(statement: Statement, layout: Layout) -> tuple[list[list[Box]], list[str]]:
-    """The boxes of every thing, and the labels left over. Instances go where their label and most attributes fit.
+def assigned(statement: Statement, layout: Layout) -> tuple[int | None, ...]:
+    """For every instance the thing it is taken for, or None: where its label and most attributes fit.
 
     Things of one noun and one look ("a dog next to a dog") share their instances in the order given.
     """
+    taken = [0] * len(statement.things)
+    names = [_name(t.noun) for t in statement.things]
+    things: list[int | None] = []
+    for instance in layout.instances:
+        name = _name(instance.label)
+        fitting = [i for i, noun in enumerate(names) if noun == name]
+        things.append(_best(statement, instance, fitting, taken) if fitting else None)
+        if fitting:
+            taken[things[-1] or 0] += 1
+    return tuple(things)
+
+
+def _groups(statement: Statement, layout: Layout) -> tuple[list[list[Box]], list[str]]:
+    """The boxes of every thing, and the labels left over."""
     groups: list[list[Box]] = [[] for _ in statement.things]
     extras = []
-    for instance in layout.instances:
-        fitting = [i for i, t in enumerate(statement.things) if _name(t.noun) == _name(instance.label)]
-        if not fitting:
+    for instance, thing in zip(layout.instances, assigned(statement, layout), strict=True):
+        if thing is None:
             extras.append(instance.label)
-            continue
-        groups[_best(statement, instance, fitting, groups)].append(instance.box)
+        else:
+            groups[thing].append(instance.box)
     return groups, extras
 
 
-def _best(statement: Statement, instance: Instance, fitting: list[int], groups: list[list[Box]]) -> int:
+def _best(statement: Statement, instance: Instance, fitting: list[int], taken: list[int]) -> int:
+    if len(fitting) == 1:
+        return fitting[0]
+
     def key(i: int) -> tuple[int, bool, int]:
         thing = statement.things[i]
-        room = thing.most is None or len(groups[i]) < thing.most
+        room = thing.most is None or taken[i] < thing.most
         return _fit(thing, instance), room, -i
 
     return max(fitting, key=key)
