@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from scenograph.cli import main, reference
+from scenograph.cli import reference
 from scenograph.cli.door import TRAININGS
 from scenograph.cli.painting import _DEFAULTS, METHOD_NAMES
 from scenograph.errors import CheckpointError
@@ -60,18 +60,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Words of a command line → (status, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        return status, *capsys.readouterr()
-
-    return call
-
-
 Run = Callable[..., tuple[int, str, str]]
 
 BAD_LAYOUTS = {
@@ -115,7 +103,7 @@ def test_a_bad_layout_costs_one_line(tmp_path: Path, run: Run, kind: str, comman
     ("words", "message"),
     [
         ("nonsense", "nonsense"),
-        ("paint", "LAYOUT"),
+        ("paint", "nothing to paint"),
         ("paint missing.json", "cannot be read"),
         ("paint .", "cannot be read"),
         ("paint good.json --method magic", "magic"),

@@ -26,9 +26,9 @@ _OPTIONS = (
         type=click.Choice(PLANNERS),
         default="grammar",
         show_default=True,
-        help="grammar: no model. llm: an OpenAI-compatible endpoint. local: a transformers LM. examples: the nearest one.",
+        help="grammar: no model. llm: an OpenAI-compatible endpoint. local: a transformers LM. examples: the nearest.",
     ),
-    click.option("--llm", "model", metavar="NAME", help="The endpoint's model, or the local one's id or folder."),
+    click.option("--llm", metavar="NAME", help="The endpoint's model, or the local one's id or folder."),
     click.option("--base-url", metavar="URL", help="The endpoint; default OpenAI's. The key is $OPENAI_API_KEY."),
     click.option(
         "--examples",
@@ -43,7 +43,7 @@ _OPTIONS = (
     click.option("--price-in", type=float, help="Of a million tokens read, to add up the cost."),
     click.option("--price-out", type=float, help="Of a million tokens written."),
 )
-_NAMES = ("model", "base_url", "examples", "shots", "temperature", "timeout", "retries", "price_in", "price_out")
+_NAMES = ("llm", "base_url", "examples", "shots", "temperature", "timeout", "retries", "price_in", "price_out")
 
 
 def planner_options(command: Any) -> Any:
@@ -59,6 +59,7 @@ def chosen_planner(options: dict[str, Any]) -> Callable[[], Planner]:
     Takes the values out of `options`.
     """
     given = {name: options.pop(name) for name in _NAMES}
+    given["model"] = given.pop("llm")  # a painter's model has the option of that name
     given = {name: value for name, value in given.items() if value is not None}
     name = options.pop("planner")
 
