@@ -12,11 +12,12 @@ __all__ = ["expected_counts", "kept_comparisons"]
 _SIGNS = {"more": 1, "fewer": -1, "equal": 0}
 
 
-def expected_counts(statement: Statement, *, seed: int = 0) -> tuple[int, ...]:
+def expected_counts(statement: Statement, *, seed: int = 0, start: Sequence[int] = ()) -> tuple[int, ...]:
     """A number for every thing, within its ends and such that the comparisons hold where they can.
 
     An open end ("several": 3 or more) is the least with seed 0, and at most two above it with others. What a relation
-    speaks of is there at least once unless it is stated not to be.
+    speaks of is there at least once unless it is stated not to be. `start` is what a layout has already: as little as
+    possible of it is changed.
     """
     rng = Random(seed) if seed else None
     related = {t for r in statement.relations for t in (r.subject, *r.objects)}
@@ -24,6 +25,7 @@ def expected_counts(statement: Statement, *, seed: int = 0) -> tuple[int, ...]:
     for index, thing in enumerate(statement.things):
         least = max(thing.least, 1 if index in related or thing.most is None else 0)
         wished = least + rng.randrange(3) if rng and thing.most != thing.least else least
+        wished = max(least, start[index]) if start else wished
         counts.append(wished if thing.most is None else min(wished, thing.most))
     for _ in range(2 * len(counts) + 2):
         if not any([_correct(c, counts, statement) for c in statement.comparisons]):
