@@ -8,6 +8,8 @@ everything stated fits. The rows of a relation are sufficient for `judging.state
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -54,6 +56,11 @@ class Places(NamedTuple):
     scale: float
 
 
+class _Pool(threading.local):
+    variables: Sequence[Variable] = ()
+
+
+_POOL = _Pool()
 Direction = tuple[float, float, float, float]  # x weight, y weight, multiple of the scale, constant
 
 _SECTORS: dict[str, tuple[Direction, ...]] = {
@@ -160,6 +167,21 @@ def extents(parts: Sequence[Part]) -> tuple[float, float, float, float]:
     )
 
 
+def _variables(number: int) -> Sequence[Variable]:
+    """That many solver variables, always in the same order of their addresses.
+
+    kiwi sorts by address, and among equally good solutions the order decides; with fresh variables a seed would not
+    repeat. Its dump is the only place that shows the order.
+    """
+    if len(_POOL.variables) < number:
+        fresh = [Variable(str(index)) for index in range(max(64, 2 * number))]
+        solver = Solver()
+        solver.addConstraint(Constraint(Expression([Term(variable, 1.0) for variable in fresh]), "=="))
+        order = re.findall(r"^(\d+) = ", solver.dumps(), re.MULTILINE)
+        _POOL.variables = [fresh[int(index)] for index in order]
+    return _POOL.variables[:number]
+
+
 def solve(
     rows: Iterable[Row],
     wanted: Sequence[float],
@@ -183,8 +205,7 @@ def solve(
         None when the rows contradict each other or the canvas is too small.
     """
     solver = Solver()
-    variables = [Variable() for _ in wanted]
-    scale = Variable()
+    scale, *variables = _variables(len(wanted) + 1)
     least, most = scales or (1.0, 1.0)
     try:
         solver.addConstraint(Constraint(Expression([Term(scale, 1.0)], -least), "==" if least == most else ">="))

@@ -192,16 +192,7 @@ def _read(item: object, changes: list[str]) -> tuple[str, Sides | None, dict[str
             rest["score"] = score
         else:
             changes.append(f"left out the score of {show(name)}: {show(item['score'])} is no probability")
-    known = {
-        *_NAMES,
-        *_BOXES,
-        "label",
-        "phrase",
-        "negative",
-        "score",
-        *(k for keys in (*_SIDES, *_EXTENTS) for k in keys),
-    }
-    unknown = [str(k) for k in item if k not in known]
+    unknown = [str(k) for k in item if k not in _KNOWN]
     if unknown:
         changes.append(f"left out what a layout does not hold of {show(name)}: {', '.join(unknown)[:80]}")
     return name, sides, rest

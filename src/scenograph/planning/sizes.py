@@ -19,18 +19,19 @@ __all__ = ["CORRECTED", "MEASURED", "is_mount", "is_sky", "typical_size"]
 
 MEASURED = """
 airplane 0.35 2.67, apple 0.19 1.07, backpack 0.23 0.75, banana 0.33 1.22, baseball bat 0.20 1.16,
-bear 0.35 0.91, bed 0.63 1.45, bench 0.36 1.72, bicycle 0.31 0.81, bird 0.23 0.96, boat 0.28 1.82, book 0.23 1.09,
-bottle 0.23 0.42, bowl 0.35 1.29, broccoli 0.18 1.06, bus 0.42 1.20, cake 0.32 1.36, car 0.26 1.52, carrot 0.17 1.18,
-cat 0.36 1.07, cell phone 0.21 0.68, chair 0.26 0.81, clock 0.33 0.88, couch 0.40 1.33, cow 0.33 1.02, cup 0.23 0.73,
-dining table 0.55 1.53, dog 0.38 1.13, donut 0.28 1.13, elephant 0.52 0.97, fire hydrant 0.38 0.51, fork 0.25 1.37,
-frisbee 0.17 1.32, giraffe 0.35 0.77, handbag 0.20 0.64, horse 0.43 0.88, hot dog 0.26 1.06, keyboard 0.25 2.62,
-kite 0.30 1.30, knife 0.24 1.61, laptop 0.36 1.27, microwave 0.24 1.06, motorcycle 0.46 1.06, mouse 0.16 2.35,
-orange 0.28 1.26, oven 0.35 1.04, parking meter 0.25 0.49, person 0.38 0.59, pizza 0.38 1.84, potted plant 0.29 0.83,
-refrigerator 0.34 0.53, remote 0.20 0.86, sandwich 0.33 1.27, scissors 0.32 1.16, sheep 0.30 1.25, sink 0.29 2.06,
-skateboard 0.19 1.56, skis 0.24 3.77, snowboard 0.20 5.80, spoon 0.21 1.10, sports ball 0.17 1.14,
-suitcase 0.28 1.17, surfboard 0.27 1.76, teddy bear 0.38 0.82, tennis racket 0.19 0.81, tie 0.15 0.32,
-toilet 0.38 0.81, traffic light 0.26 0.48, train 0.51 2.12, truck 0.33 1.45, tv 0.29 1.13, umbrella 0.33 1.75,
-vase 0.25 0.56, wine glass 0.23 0.46, zebra 0.40 0.94
+baseball glove 0.14 0.91, bear 0.35 0.91, bed 0.63 1.45, bench 0.36 1.72, bicycle 0.31 0.81, bird 0.23 0.96,
+boat 0.28 1.82, book 0.23 1.09, bottle 0.23 0.42, bowl 0.35 1.29, broccoli 0.18 1.06, bus 0.42 1.20, cake 0.32 1.36,
+car 0.26 1.52, carrot 0.17 1.18, cat 0.36 1.07, cell phone 0.21 0.68, chair 0.26 0.81, clock 0.33 0.88,
+couch 0.40 1.33, cow 0.33 1.02, cup 0.23 0.73, dining table 0.55 1.53, dog 0.38 1.13, donut 0.28 1.13,
+elephant 0.52 0.97, fire hydrant 0.38 0.51, fork 0.25 1.37, frisbee 0.17 1.32, giraffe 0.35 0.77, handbag 0.20 0.64,
+horse 0.43 0.88, hot dog 0.26 1.06, keyboard 0.25 2.62, kite 0.30 1.30, knife 0.24 1.61, laptop 0.36 1.27,
+microwave 0.24 1.06, motorcycle 0.46 1.06, mouse 0.16 2.35, orange 0.28 1.26, oven 0.35 1.04, parking meter 0.25 0.49,
+person 0.38 0.59, pizza 0.38 1.84, potted plant 0.29 0.83, refrigerator 0.34 0.53, remote 0.20 0.86,
+sandwich 0.33 1.27, scissors 0.32 1.16, sheep 0.30 1.25, sink 0.29 2.06, skateboard 0.19 1.56, skis 0.24 3.77,
+snowboard 0.20 5.85, spoon 0.21 1.10, sports ball 0.17 1.14, stop sign 0.44 0.96, suitcase 0.27 1.17,
+surfboard 0.27 1.76, teddy bear 0.38 0.82, tennis racket 0.19 0.81, tie 0.15 0.32, toilet 0.38 0.81,
+traffic light 0.26 0.48, train 0.51 2.15, truck 0.33 1.45, tv 0.29 1.13, umbrella 0.33 1.75, vase 0.25 0.56,
+wine glass 0.23 0.46, zebra 0.40 0.94
 """
 """Noun, extent (the square root of the area, as a fraction of the canvas) and aspect (width by height)."""
 
