@@ -256,10 +256,10 @@ def _columns(block: Block, room: float, manner: str, rng: Random, cell: tuple[fl
         rows = math.ceil(block.count / columns)
         across, down = columns * w, rows * h
         if manner == "tall":
-            scores[columns] = max((across + 0.5 * (down - h)) / 0.5, down) + 0.5 * down
+            scores[columns] = max((across + 0.5 * (down - h)) / 0.5, down) + 0.3 * down
         elif manner == "wide":
-            scores[columns] = max(across, (down + 0.5 * (across - w)) / 0.5) + 0.5 * across
-        else:
+            scores[columns] = max(across, (down + 0.5 * (across - w)) / 0.5) + 0.35 * across
+        elif columns >= rows or block.w > 1.5 * block.h:  # people draw rows rather than columns
             scores[columns] = max(across, down) + 0.02 * (columns * rows - block.count)
     best = min(scores.values())
     return rng.choice([columns for columns, score in scores.items() if score <= max(best * 1.2, 0.5)])

@@ -16,7 +16,7 @@ from scenograph.planning.blocks import Block
 from scenograph.planning.constraints import EDGE, GAP, MARGIN, Part, Row, extents, related_rows
 from scenograph.planning.sizes import is_mount, is_sky
 
-__all__ = ["Extents", "Sketch", "relation_pairs", "sketch", "touching"]
+__all__ = ["Extents", "Sketch", "relation_pairs", "sink_of", "sketch", "touching"]
 
 Extents = tuple[float, float, float, float]
 Place = tuple[float, float]
@@ -309,6 +309,8 @@ def _pack(
     number: int,
 ) -> Sketch:
     """The groups in rows on the canvas, what flies in the upper ones, as large as fits."""
+    if not groups:
+        return Sketch([0.5] * (2 * number), 1.0)
     bounds = [_bounds(group, reach, places) for group in groups]
     order = list(range(len(groups)))
     if len(groups) > 1:
@@ -316,19 +318,18 @@ def _pack(
         order.sort(key=lambda g: not all(is_sky(statement.things[t].noun) for t in groups[g]))
     room = 1 - 2 * EDGE
     best: list[tuple[float, list[list[int]]]] = []
-    for rows in range(1, len(order) + 1 if len(order) < 9 else math.ceil(math.sqrt(len(order))) + 1):
+    for rows in range(1, max(2, math.ceil(math.sqrt(len(order)))) + 1 if len(order) > 1 else 2):
         each = math.ceil(len(order) / rows)
         shelves = [order[i : i + each] for i in range(0, len(order), each)]
         wide = max(sum(bounds[g][2] - bounds[g][0] + GAP for g in shelf) - GAP for shelf in shelves)
         high = sum(max(bounds[g][3] - bounds[g][1] for g in shelf) + GAP for shelf in shelves) - GAP
         best.append((min(1.0, room / max(wide, 1e-6), room / max(high, 1e-6)), shelves))
-    if not best:
-        return Sketch([0.5] * (2 * number), 1.0)
     top = max(scale for scale, _ in best)
     scale, shelves = (
         rng.choice([b for b in best if b[0] >= 0.85 * top]) if len(best) > 1 else best[0] if best else (1.0, [])
     )
-    scale *= 0.98 if scale < 1 else 1.0
+    spread = 0.2 if len(groups) < 9 and max(b[2] for b in bounds) < 3 else 0.05
+    scale *= 0.98 - spread * rng.random()  # a canvas full to the edge leaves the seeds nothing to vary
     wanted = [0.5] * (2 * number)
     heights = [max((bounds[g][3] - bounds[g][1]) * scale for g in shelf) for shelf in shelves]
     slack = room - sum(heights)
