@@ -55,7 +55,7 @@ def test_a_file_is_answered_line_by_line_and_is_a_layout_file(run: Run, tmp_path
 
 
 def test_what_is_not_understood_is_said(run: Run) -> None:
-    status, out, err = run("plan", "a dog and a frobnicated xyzzyish of")
+    status, out, err = run("plan", "a dog under the gostak of 10000 doshes")
     assert status == 0 and Layout.from_json(out) and "not understood" in err
 
 
@@ -86,7 +86,7 @@ def test_the_canvas(run: Run, tmp_path: Path) -> None:
         (("plan", "a cat", "--draw", "cat.gif"), "ends in .png"),
         (("plan", "a cat", "--show-prompt"), "--planner llm"),
         (("plan", "a cat", "--planner", "oracle"), "oracle"),
-        (("plan", "10000 cats"), "1000"),
+        (("plan", "600 cats and 600 dogs"), "1200"),
         (("plan", "a cat", "--planner", "examples", "--examples", "missing.jsonl"), "missing.jsonl"),
         (("paint",), "nothing to paint"),
     ],
@@ -108,7 +108,7 @@ def test_a_bad_prompt_file_costs_one_line(run: Run, tmp_path: Path, data: bytes)
 
 
 def test_a_bad_line_is_named_and_what_came_before_stays(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "prompts.txt").write_text("a cat\n10000 dogs\na bus\n")
+    (tmp_path / "prompts.txt").write_text("a cat\n600 cats and 600 dogs\na bus\n")
     status, out, err = run("plan", tmp_path / "prompts.txt", "--json", "--out", tmp_path / "made.jsonl")
     assert status == 2 and "line 2" in err and len(out.splitlines()) == 1
     assert not (tmp_path / "made.jsonl").exists()
@@ -131,6 +131,6 @@ def test_a_prompt_is_planned_and_painted_with_both_pictures(run: Run, tmp_path: 
     row = json.loads(out)
     picture = Path(row["image"])
     assert status == 0 and row["source"] == "prompt" and picture.stem == "a-red-cup-next-to-a-dog"
-    assert [i["label"] for i in row["layout"]["instances"]] == ["cup", "dog"]
+    assert [i["caption"] for i in row["layout"]["instances"]] == ["a red cup", "a dog"]
     sheet = picture.with_name("a-red-cup-next-to-a-dog-boxes.png")
     assert Image.open(sheet).size[0] > 2 * Image.open(sheet).size[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from scenograph.errors import PlanError
 from scenograph.layout import save_layouts
 
 if TYPE_CHECKING:
+    from scenograph.layout import Layout
     from scenograph.planning.plan import Plan, Planner
 
 __all__ = ["PLANNERS", "chosen_planner", "plan", "planner_options"]
@@ -159,7 +161,7 @@ def _tell(made: Plan, where: str, *, as_json: bool) -> None:
     if as_json:
         print_json(made.to_dict())
         return
-    say(made.layout.to_json(indent=2))
+    say(_readable(made.layout))
     if made.unparsed and not is_quiet():
         click.echo(f"{where}not understood: {'; '.join(made.unparsed)}", err=True)
     for change in made.changes:
@@ -167,6 +169,15 @@ def _tell(made: Plan, where: str, *, as_json: bool) -> None:
             click.echo(f"{where}{change}", err=True)
     if made.usage is not None:
         note(f"{where}{made.usage}")
+
+
+def _readable(layout: Layout) -> str:
+    """The layout's JSON with an instance a line."""
+    head, instances = layout.to_dict(), [f"    {json.dumps(i.to_dict(), ensure_ascii=False)}" for i in layout.instances]
+    del head["instances"]
+    lines = [f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}," for name, value in head.items()]
+    listed = "[\n" + ",\n".join(instances) + "\n  ]" if instances else "[]"
+    return "\n".join(["{", *lines, f'  "instances": {listed}', "}"])
 
 
 def _show_prompts(chosen: Planner, prompts: list[str]) -> None:

@@ -25,6 +25,7 @@ __all__ = ["Arranged", "arrange", "expected_counts"]
 
 _ROOMS = (ROOM, 0.7, ROOM, 0.25)  # tried in turn; 0.7 lets alike things overlap with an IoU of 0.18
 _LEAST_SCALES = (0.3, 0.02)
+_DIGITS = 4  # of a box's sides: people read them, and checks see what is written
 _LEAST_SIDE = 0.02  # of the canvas; smaller boxes are enlarged where no relation minds
 _ROUNDS = 6  # of pushing apart what overlaps
 
@@ -372,4 +373,5 @@ def _layout(
 
 
 def _box(x: float, y: float, w: float, h: float) -> Box:
-    return Box(max(0.0, x - w / 2), max(0.0, y - h / 2), min(1.0, x + w / 2), min(1.0, y + h / 2))
+    sides = max(0.0, x - w / 2), max(0.0, y - h / 2), min(1.0, x + w / 2), min(1.0, y + h / 2)
+    return Box(*(round(side, _DIGITS) for side in sides))
