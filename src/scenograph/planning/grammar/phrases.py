@@ -11,9 +11,11 @@ from typing import Any
 from lark import Lark, Transformer
 from lark.lexer import Lexer
 
+from scenograph.layout import MAX_INSTANCES
 from scenograph.layout.words import INVARIANT
 from scenograph.planning.grammar.lexicon import KINDS, MEASURES, NOTHING, kinds_of_noun
-from scenograph.planning.grammar.tokens import Token, capped
+from scenograph.planning.grammar.numbers import capped
+from scenograph.planning.grammar.tokens import Token
 
 __all__ = ["Group", "Item", "Loose", "Phrase", "parse"]
 
@@ -41,6 +43,7 @@ class Phrase:
     absent: bool = False
     compared: str = ""  # EQUAL, TWICE, MORE or FEWER stands before it
     known: bool = True
+    excess: Token | None = None  # a number beyond what a layout may hold
     contents: list[Phrase] = field(default_factory=list)
 
 
@@ -102,7 +105,8 @@ class _Build(Transformer):  # type: ignore[type-arg]
         whole = phrases.pop()
         while phrases:
             left = phrases.pop()
-            whole = [_of(each, whole[0]) for each in left] if len(whole) == 1 else left[:-1] + [_of(left[-1], whole[0])]
+            single = len(whole) == 1  # "a red and a blue cup of tea"
+            whole = [_of(each, whole[0]) for each in left] if single else [*left[:-1], _of(left[-1], whole[0])]
         return whole
 
     def group(self, children: list[Any]) -> Group:
@@ -127,7 +131,7 @@ def _nominal(mods: list[Token], nouns: list[Token]) -> Phrase:
     head, earlier = _head(mods, nouns)
     noun, _, s = head.value.partition("|")
     plural = bool(s)
-    kinds = kinds_of_noun(noun) | KINDS.get(head.text, NOTHING)
+    kinds = (kinds_of_noun(noun) if not earlier else KINDS.get(noun, NOTHING)) | KINDS.get(head.text, NOTHING)
     attributes = [m.text for m in mods if m.type in ("ADJ", "GENITIVE") and m is not head]
     attributes += [n.text for n in earlier]
     counts = [m for m in mods if m.type == "COUNT"]
@@ -150,6 +154,7 @@ def _nominal(mods: list[Token], nouns: list[Token]) -> Phrase:
         owned="POSS" in types,
         absent=any(c.value == "0-0" for c in counts),
         compared=next((m.type for m in mods if m.type in ("EQUAL", "TWICE", "MORE", "FEWER")), ""),
+        excess=next((c for c in counts if int(c.value.partition("-")[0]) > MAX_INSTANCES), None),
         known=bool(mods) or any(n.known for n in nouns),
     )
 
@@ -191,11 +196,15 @@ def _count(counts: list[Token], plural: bool, noun: str, kinds: frozenset[str]) 
 def _of(left: Phrase, right: Phrase) -> Phrase:
     """What "left of right" names: the right one where the left only measures or is a part of it."""
     measure = MEASURES.get(left.noun)
-    span = {"start": left.start, "named": left.named, "end": right.end}
+    span: dict[str, Any] = {"start": left.start, "named": left.named, "end": right.end}
     if measure and not (right.kinds & {"abstract"}):
         return _measured(left, right, measure, span)
-    if left.kinds & {"part", "element", "abstract"} or right.kinds & {"abstract"} and left.kinds & {"mass"}:
-        attributes = right.attributes if left.kinds & {"part"} and not left.kinds & {"element"} else (*left.attributes, *right.attributes)
+    if left.kinds & {"part", "element", "abstract"} or (right.kinds & {"abstract"} and left.kinds & {"mass"}):
+        attributes = (
+            right.attributes
+            if left.kinds & {"part"} and not left.kinds & {"element"}
+            else (*left.attributes, *right.attributes)
+        )
         return replace(right, **span, attributes=attributes, absent=left.absent or right.absent)
     if "place" in left.kinds:
         return replace(left, end=right.end)
@@ -205,7 +214,7 @@ def _of(left: Phrase, right: Phrase) -> Phrase:
     return replace(left, end=right.end, attributes=(*left.attributes, f"of {words}"))
 
 
-def _measured(left: Phrase, right: Phrase, measure: str, span: dict[str, int]) -> Phrase:
+def _measured(left: Phrase, right: Phrase, measure: str, span: dict[str, Any]) -> Phrase:
     mass = bool(right.kinds & {"mass", "place"})
     exact = right.counted and right.least == right.most and right.most != 1
     several = {"two": 2, "three": 3, "four": 4}.get(measure)
