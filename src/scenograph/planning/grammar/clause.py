@@ -82,6 +82,8 @@ class Clause(Scene):
     def take_group(self, group: Group) -> None:
         """Noun phrases; the last of a list may begin a new clause."""
         phrases, links = group.phrases, group.links
+        if not phrases:  # taken already, by "made of ..."
+            return
         if self.open is None and self.subject and self.clause_begins():
             self.restart()
         if self.counting or self.order:
@@ -176,7 +178,7 @@ class Clause(Scene):
     def attach(self, pending: Open, objects: list[int]) -> None:
         """The open relation has found its objects."""
         subjects = self.subject if self.verb and not self.owner else self.near
-        if self.owner and self.near != self.owner and self.vessels(self.owner) and pending.name not in ("inside", "on"):
+        if self.owner and self.near != self.owner and self.vessels(self.owner) and pending.name != "inside":
             subjects = self.owner  # "a vase with flowers next to a clock"
         subjects = subjects or self.near or self.subject
         if not subjects:
@@ -209,6 +211,8 @@ class Clause(Scene):
             return []
         if phrase.kinds & {"part"} and not phrase.kinds & {"worn"}:
             return self.part(phrase, pending)
+        if phrase.kinds & {"game"} and self.verb.startswith("play"):
+            return []
         if phrase.kinds & {"abstract"}:
             self.lose(phrase)
             return []
@@ -251,7 +255,7 @@ class Clause(Scene):
 
     def compared_thing(self, phrase: Phrase) -> list[int]:
         """ "together with the equal number of chair"; "more cats than dogs" waits for its second half."""
-        others = self.subject or self.near
+        others = self.subject or self.near or [*range(len(self.things))]
         index = self.add(replace(phrase, least=1, most=None))
         if phrase.compared == "EQUAL" and others and not self.than_ahead():
             first = self.things[others[-1]]
@@ -282,7 +286,7 @@ class Clause(Scene):
                 self.things[first] = replace(self.things[first], least=2 * second.least, most=2 * second.least)
             self.comparisons[(_ORDER[self.order], first, index)] = None
             for i in (first, index):
-                if self.phrases[i].open and self.things[i].least > 1:
+                if self.phrases[i].open and self.things[i].most is None and self.things[i].least > 1:
                     self.things[i] = replace(self.things[i], least=1)
         self.order = ""
         self.near = [index]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from scenograph.judging.statement import Statement
@@ -212,12 +212,13 @@ class _Reader(Clause):
             self.describe(self.near, token.text)
             return
         following = self.items[self.at + 1] if self.at + 1 < len(self.items) else None
-        if isinstance(following, Group) and whose:
-            phrase = following.phrases[0]
-            self.describe(whose, f"{token.text} {self.prompt[phrase.named : phrase.end].lower()}")
-            self.items[self.at + 1] = replace(following, phrases=following.phrases[1:], links=following.links[1:])
-            if not following.phrases[1:]:
-                self.items[self.at + 1] = Token("COVERED", "", phrase.start, phrase.end)
+        if not isinstance(following, Group) or not whose:
+            return
+        number = next((i for i, p in enumerate(following.phrases) if i and p.counted), len(following.phrases))
+        material, rest = following.phrases[:number], following.phrases[number:]
+        words = self.prompt[material[0].named : material[-1].end].lower()
+        self.describe(whose, f"{token.text} {words}")
+        self.items[self.at + 1] = Group(phrases=rest, links=following.links[number:])
 
     def take_stop(self, token: Token) -> None:
         """The end of a sentence."""
