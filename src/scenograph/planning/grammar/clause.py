@@ -26,6 +26,9 @@ _SHIFTING = frozenset(
     observing photographing cast casts casting chasing chases chased watch
     """.split()
 )
+_GAZING = frozenset(
+    "staring stared stares stare looking looked looks look gazing gazed gazes pointing pointed barking barked".split()
+)
 _RIDING = frozenset("riding rides ride rode ridden".split())
 _HOLDING = frozenset("holding holds hold held carrying carries".split())
 _VESSELS = frozenset("vase bowl cup basket pot glass bottle jar mug plate bucket pan box bag tray crate".split())
@@ -91,6 +94,10 @@ class Clause(Scene):
             phrases, links = phrases[1:], links[1:]
             if not phrases:
                 return
+        if self.open is not None and self.verb and self.subject and self.apposed(phrases, links):
+            for phrase in phrases[1:]:
+                self.lose(phrase)
+            phrases, links = phrases[:1], []
         last = self.split(phrases, links)
         self.place(phrases[:last])
         if last < len(phrases):
@@ -103,6 +110,13 @@ class Clause(Scene):
         after = self.word(+1)
         joined = before is not None and before.type in ("AND", "COMMA")
         return joined and after is not None and after.type in ("VERB", "BE", "BESIDE", "RELATION")
+
+    def apposed(self, phrases: list[Phrase], links: list[str]) -> bool:
+        """Whether what follows the comma only says the same again: "… in the sun, a symbol of beauty"."""
+        following = self.word(+1)
+        ends = following is None or following.type == "STOP"
+        rest = phrases[1:]
+        return ends and bool(rest) and links[0] == "," and (len(rest) == 1 or any(p.kinds & {"abstract"} for p in rest))
 
     def restart(self) -> None:
         """A new clause of the same sentence: "it" may still mean what was named last."""
@@ -147,7 +161,9 @@ class Clause(Scene):
             self.subject = self.near = ids
         elif ids and pending.token.type == "PREP":
             self.related = self.near
-            self.near = ids if not self.verb else self.near
+            self.near = ids if not self.verb or self.verb in _GAZING else self.near
+            if self.verb in _GAZING and pending.token.text == "at":
+                self.subject = ids  # "stares at three plates on the table"
         elif not ids and not (self.subject or self.near):
             self.fresh = True
 
@@ -228,6 +244,8 @@ class Clause(Scene):
         if "place" not in phrase.kinds:
             return False
         if pending is not None:
+            if pending.token.text == "with":  # "contrasted with the white wall"
+                return False
             beside = pending.name == "next to" and not phrase.attributes and "bounded" not in phrase.kinds
             return pending.place or pending.name == "" or beside
         following = self.word(+1)
@@ -248,7 +266,7 @@ class Clause(Scene):
             self.relate(pending.name, self.near, self.subject)  # "holding a bird under its paw"
         if not phrase.owned and (not owner or self.verb not in ("with", "has") or pending is not None):
             return [self.add(phrase)]
-        if not phrase.owned and phrase.attributes:
+        if phrase.attributes and pending is None and self.verb in ("with", "has"):
             article = "" if phrase.plural else "an " if phrase.attributes[0][0] in "aeiou" else "a "
             self.describe(owner, f"with {article}{self.prompt[phrase.named : phrase.end].lower()}")
         return []

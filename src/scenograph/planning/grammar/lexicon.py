@@ -162,8 +162,8 @@ def _joined(stem: str, ending: str) -> str:
     return stem + ending
 
 
-def _phrases() -> dict[str, list[tuple[tuple[str, ...], str, str]]]:
-    """First word → (words, class, value) of the word groups that are read as one, the longest first."""
+def _phrases() -> dict[str, tuple[tuple[int, ...], dict[tuple[str, ...], tuple[str, str]]]]:
+    """First word → the lengths, longest first, and the (class, value) of the word groups that are read as one."""
     found: dict[str, dict[tuple[str, ...], tuple[str, str]]] = defaultdict(dict)
 
     def put(wording: str, kind: str, value: str) -> None:
@@ -181,8 +181,7 @@ def _phrases() -> dict[str, list[tuple[tuple[str, ...], str, str]]]:
         for wording in rest.split(","):
             put(wording, kind, wording.strip())
     return {
-        first: sorted(((w, *kv) for w, kv in group.items()), key=lambda entry: -len(entry[0]))
-        for first, group in found.items()
+        first: (tuple(sorted({len(words) for words in group}, reverse=True)), group) for first, group in found.items()
     }
 
 

@@ -232,6 +232,15 @@ def _measured(left: Phrase, right: Phrase, measure: str, span: dict[str, Any]) -
     if measure == "depicted":
         attributes = (*attributes, left.noun)
     return replace(
-        right, **span, least=least, most=most, attributes=attributes, plural=most != 1, counted=left.counted,
-        open=most is None, absent=left.absent, compared=left.compared,
-    )  # fmt: skip
+        right,
+        **span,
+        known=left.counted or right.known,
+        least=least,
+        most=most,
+        attributes=attributes,
+        plural=most != 1,
+        counted=left.counted,
+        open=most is None,
+        absent=left.absent,
+        compared=left.compared,
+    )

@@ -71,7 +71,8 @@ class _Reader(Clause):
     def take_loose(self, loose: Loose) -> None:
         """Adjectives alone say how the subject is; a number alone says nothing that could be kept."""
         adjectives = [t.text for t in loose.tokens if t.type == "ADJ"]
-        whose = self.near if self.verb in ("", "with") else self.subject
+        object_before = self.at > 0 and isinstance(self.items[self.at - 1], Group)  # "kept the food fresh"
+        whose = self.near if object_before or self.verb in ("", "with") else self.subject
         if not self.negative and not (self.placed and self.verb not in ("is", "are", "was", "were")):
             self.describe(whose, *adjectives)
         for token in loose.tokens:

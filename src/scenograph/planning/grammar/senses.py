@@ -130,7 +130,7 @@ def _colour_or_noun(found: list[Token], at: int, previous: str) -> str:
         ahead = found[at + 1] if at + 1 < len(found) else None
         if ahead is None or ahead.type or previous == "BE":
             return "ADJ"
-        verbal = set(_kinds(ahead)) <= set("SVGPB")
+        verbal = set(_kinds(ahead)) <= set("SVGP" if previous in _MODS else "SVGPB")
         return "NOUN" if verbal and not (previous in _MODS and _nominal(found, at + 2)) else "ADJ"
     joined = at + 2 < len(found) and found[at + 1].type in ("AND", "COMMA") and "A" in _kinds(found[at + 2])
     return "ADJ" if joined and previous != "NOUN" and _phrase_goes_on(found, at + 2) else "NOUN"
@@ -147,6 +147,8 @@ def _noun_or_verb(found: list[Token], at: int, previous: str, last: Token | None
     if previous != "NOUN" or last is None:
         imperative = "B" in kinds and previous == "STOP" and at + 1 < len(found) and found[at + 1].type in _ARTICLES
         return "VERB" if imperative or (kinds in ("NP", "NPV", "GN") and not _nominal(found, at + 1)) else "NOUN"
+    if _ahead(found, at + 1) and set(_ahead(found, at + 1)) <= set("VSB"):
+        return "NOUN"  # "a metal music stand sits ...": the verb comes after it
     plural = last.value.endswith("|s") or last.text == "people" or _joined(found, at)
     agrees = ("B" in kinds and plural) or ("S" in kinds and not plural and not _counted(found, at))
     if "G" in kinds or "P" in kinds or "V" in kinds:

@@ -83,9 +83,13 @@ def _clad(words: list[str], at: int) -> tuple[str, str, int] | None:
 
 def _fixed(words: list[str], at: int, found: list[Token]) -> tuple[str, str, int] | None:
     """The longest word group of the tables that begins here."""
-    for group, kind, value in lexicon.PHRASES.get(words[at], ()):
-        length = len(group)
-        if tuple(words[at : at + length]) != group or not _fits(words, at, group, kind, found):
+    lengths, groups = lexicon.PHRASES.get(words[at], ((), {}))
+    for length in lengths:
+        group = tuple(words[at : at + length])
+        if len(group) < length or group not in groups:
+            continue
+        kind, value = groups[group]
+        if not _fits(words, at, group, kind, found):
             continue
         if length == 1 and at + 1 < len(words) and _compound(words, at):
             return None
