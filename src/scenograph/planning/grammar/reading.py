@@ -65,7 +65,7 @@ class _Reader(Clause):
         whole = self.owner or self.holder or (self.subject if self.subject != self.near else [])
         if whole and self.near and not set(whole) & set(self.near) and pending.token.text not in ("up", "on", "in"):
             self.relate(pending.name, self.near, whole, inverse=pending.inverse)
-        elif not pending.place and pending.name != "between":
+        elif not pending.place and pending.name not in ("between", "around"):
             self.lose(pending.token)
 
     def take_loose(self, loose: Loose) -> None:

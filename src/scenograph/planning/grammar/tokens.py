@@ -18,6 +18,7 @@ _PIECES = re.compile(
     r"|[()\[\]{}\"“”'’`*_~|/<>-]|[^\sA-Za-z0-9]+"
 )
 _STOPS = set(".!?;:")
+_QUOTES = set("\"“”'’*")  # say nothing
 _LONGEST = 40  # letters; what is longer is no word
 _BEFORE_NOUNS = frozenset("the a an its his her their".split())
 
@@ -148,6 +149,8 @@ def _single(words: list[str], at: int) -> tuple[str, str, int]:
     if not word[0].isalpha():
         if word == ",":
             return "COMMA", "", 1
+        if word in _QUOTES:
+            return "ADVERB", "", 1
         return ("STOP", "", 1) if word[0] in _STOPS else ("JUNK", "", 1)
     length = _compound(words, at)
     if length:
