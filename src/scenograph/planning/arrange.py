@@ -25,6 +25,8 @@ __all__ = ["Arranged", "arrange", "expected_counts"]
 
 _ROOMS = (ROOM, 0.7, ROOM, 0.25)  # tried in turn; 0.7 lets alike things overlap with an IoU of 0.18
 _LEAST_SCALES = (0.3, 0.02)
+_FILLED = (0.6, 0.92)  # of the canvas' side, by a whole picture
+_MOST_GROWTH = 2.0
 _DIGITS = 4  # of a box's sides: people read them, and checks see what is written
 _LEAST_SIDE = 0.02  # of the canvas; smaller boxes are enlarged where no relation minds
 _ROUNDS = 6  # of pushing apart what overlaps
@@ -162,11 +164,32 @@ def _place(
     places, scale, solved = _solved(stated, clear, reach, [bool(p) for p in parts], touching(statement, blocks), drawn)
     layout = _layout(statement, parts, places, scale, caption, size)
     checked = check(statement, layout)
+    mirrored = rng.random() < 0.5 and not any(r.name in ("left of", "right of") for r in statement.relations)
+    filling = _filling(layout, rng, mirrored=mirrored)
+    if sum((again := check(statement, filling)).relations) >= sum(checked.relations):
+        layout, checked = filling, again
     if any(min(i.box.width, i.box.height) < _LEAST_SIDE for i in layout.instances):
         grown = replace(layout, instances=tuple(replace(i, box=_grown(i.box)) for i in layout.instances))
         if sum((again := check(statement, grown)).relations) >= sum(checked.relations):
             layout, checked = grown, again
     return _Try(layout, checked, solved)
+
+
+def _filling(layout: Layout, rng: Random, *, mirrored: bool) -> Layout:
+    """The same picture grown until it fills most of the canvas, somewhere on it; a thing alone stays as it is."""
+    boxes = [i.box for i in layout.instances]
+    if len(boxes) < 2:
+        return layout
+    x0, y0 = min(b.x0 for b in boxes), min(b.y0 for b in boxes)
+    width, height = max(b.x1 for b in boxes) - x0, max(b.y1 for b in boxes) - y0
+    factor = max(1.0, min(rng.uniform(*_FILLED) / max(width, height), _MOST_GROWTH))
+    left, top = (rng.triangular(0, max(0.0, 1 - factor * extent)) for extent in (width, height))
+    moved = []
+    for box in boxes:
+        x, y = box.center
+        across = x0 + width - x if mirrored else x - x0
+        moved.append(_box(left + factor * across, top + factor * (y - y0), factor * box.width, factor * box.height))
+    return replace(layout, instances=tuple(replace(i, box=b) for i, b in zip(layout.instances, moved, strict=True)))
 
 
 def _grown(box: Box) -> Box:
