@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from scenograph.cli.habits import is_quiet, is_verbose, say, volume
+from scenograph.cli.habits import as_json, is_quiet, is_verbose, print_json, say, volume
+from scenograph.cli.planning import chosen_planner, planner_options
+
+if TYPE_CHECKING:
+    from scenograph.recipes.bench_nsr1k import Method
 
 __all__ = ["bench"]
 
@@ -140,4 +147,179 @@ def world(out: Path) -> None:
     check_out(out)
     for row in bench_world.run(out=out):
         say(f"{row['name']}: {row['scenes_per_second']:.0f} scenes/s")
+    say(str(out))
+
+
+@bench.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    metavar="DIR|FILE",
+    help="A folder with counting*.json and spatial*.json, or one such file.",
+)
+@planner_options
+@click.option(
+    "--layouts",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="Score released layouts too; without --planner, only them. Repeatable.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Prompts of each set, spread over it.")
+@click.option("--tries", type=click.IntRange(min=1), default=1, show_default=True, help="Layouts of each prompt.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the first try; the next ones count up.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("results/nsr1k.json"),
+    show_default=True,
+)
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/bench_nsr1k"),
+    show_default=True,
+    help="Folder of the answers; a language model is never asked again for what stands there.",
+)
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Also put the tables between the markers of this document.",
+)
+@as_json
+@volume
+@click.pass_context
+def nsr1k(
+    context: click.Context,
+    data: Path,
+    layouts: tuple[Path, ...],
+    out: Path,
+    readme: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Score a planner on NSR-1K, officially and strictly.
+
+    Prompts are those of LayoutGPT's repository (counting.val.json, spatial.val.json); released layouts go in through
+    --layouts. A broken run continues where it stopped.
+    """
+    from scenograph.judging.results import check_markers, check_out
+    from scenograph.recipes.bench_nsr1k import run
+    from scenograph.recipes.bench_tables import nsr1k_tables, write_tables
+
+    check_out(out)
+    if readme:
+        check_markers(readme, ["nsr1k-counting", "nsr1k-spatial"])
+    command = _command_of(context)
+    chosen = _method(options)
+    method = chosen if not layouts or _given(context, "planner") else None
+    content = run(
+        data=data, out=out, method=method, layouts=layouts, command=command, progress=not is_quiet(), **options
+    )
+    if readme:
+        write_tables(out, readme, nsr1k_tables)
+    _show(content["rows"], nsr1k_tables(content), out, as_json)
+
+
+@bench.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    metavar="DIR|FILE",
+    help="A folder with T2I-CompBench's prompts (spatial_train.txt, …), or one such file.",
+)
+@planner_options
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="What prompts state, labelled by hand; default benchmarks/t2i_compbench_labels.jsonl where it is there.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Prompts of each category, spread over it.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=0), default=3, show_default=True, help="Of timing; 0 leaves it out.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("results/planning.json"),
+    show_default=True,
+)
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/bench_planning"),
+    show_default=True,
+    help="Folder of the answers; a language model is never asked again for what stands there.",
+)
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Also put the tables between the markers of this document.",
+)
+@as_json
+@volume
+@click.pass_context
+def planning(
+    context: click.Context, out: Path, labels: Path | None, readme: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Score a planner on T2I-CompBench's prompts.
+
+    What it understands, what its layouts keep, how well it agrees with prompts labelled by hand, whether broken layouts
+    come back right, and how many prompts it plans in a second.
+    """
+    from scenograph.judging.results import check_markers, check_out
+    from scenograph.recipes.bench_planning import LABELS, run
+    from scenograph.recipes.bench_tables import PLANNING_MARKERS, planning_tables, write_tables
+
+    check_out(out)
+    if readme:
+        check_markers(readme, PLANNING_MARKERS)
+    labels = labels or (LABELS if LABELS.exists() else None)
+    command, method = _command_of(context), _method(options)
+    content = run(out=out, method=method, labels=labels, command=command, progress=not is_quiet(), **options)
+    if readme:
+        write_tables(out, readme, planning_tables)
+    _show(content["rows"], planning_tables(content), out, as_json)
+
+
+def _method(options: dict[str, Any]) -> Method:
+    """The planner that the options describe; takes them out."""
+    from scenograph.recipes.bench_nsr1k import Method
+
+    before = dict(options)
+    make = chosen_planner(options)
+    taken = {name: value for name, value in before.items() if name not in options and value is not None}
+    name = taken.pop("planner")
+    if "llm" in taken:
+        taken["model"] = taken.pop("llm")
+    return Method(name=name, make=make, options=taken)
+
+
+def _given(context: click.Context, option: str) -> bool:
+    return context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
+
+
+def _command_of(context: click.Context) -> str:
+    """The command line of the options that were given, for the results file."""
+    words = []
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if not _given(context, parameter.name or "") or value is None or parameter.name == "readme":
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [parameter.opts[0], *([] if one is True else [str(one)])]
+    return shlex.join([*context.command_path.split(), *words])
+
+
+def _show(rows: Sequence[dict[str, Any]], tables: dict[str, str], out: Path, as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    for name, table in tables.items():
+        say(f"\n{name}\n\n{table}")
     say(str(out))

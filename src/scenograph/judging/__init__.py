@@ -2,6 +2,10 @@
 
     bootstrap       intervals and paired differences by resampling layouts
     statement       what a prompt states, and whether a layout keeps it
+    nsr1k           the prompts and released layouts of NSR-1K; nsr1k_official, nsr1k_strict score them
+    compbench       T2I-CompBench's box scores, of layouts or detections
+    labels          agreement of a planner's reading with prompts labelled by hand
+    correction      Acc and ReAcc: are layouts right, are broken ones put right
     detection       COCO AP through pycocotools, matching, mean IoU
     attributes      the attribute reader and the accuracy of asked colours, textures and shapes
     combinations    instances whose noun, colour and texture were never seen together

@@ -199,7 +199,9 @@ def _scored(name: str, scores: Sequence[Scores]) -> dict[str, Any]:
     for metric in ("accuracy", "strict", "precision", "recall", "iou", "mae"):
         if any(metric in one for one in scores):
             estimate = Tally.of(one.get(metric, ()) for one in scores).estimate(weights_RN)
-            row |= {metric: estimate.value, f"{metric}_ci": list(estimate.interval)}
+            low, high = estimate.interval
+            top = float("inf") if metric == "mae" else 100.0  # centring an interval may push it over the end
+            row |= {metric: estimate.value, f"{metric}_ci": [max(low, 0.0), min(high, top)]}
     return row
 
 

@@ -11,7 +11,15 @@ from typing import Any
 
 from scenograph.judging.results import read_results, render_rows, update_readme
 
-__all__ = ["FILES", "guidance_tables", "speed_tables", "write_tables"]
+__all__ = [
+    "FILES",
+    "PLANNING_MARKERS",
+    "guidance_tables",
+    "nsr1k_tables",
+    "planning_tables",
+    "speed_tables",
+    "write_tables",
+]
 
 Content = Mapping[str, Any]
 
@@ -31,7 +39,44 @@ _HALVES = {
     "attributes_detected_seen": "attributes, seen",
     "attributes_detected_held_out": "attributes, held out",
 }
-_DIGITS = {"clip_s": 3, "ap50_share": 0, "seconds": 2}
+_NSR1K = {
+    "counting": {
+        "n": "prompts",
+        "accuracy": "accuracy",
+        "strict": "strict",
+        "precision": "precision",
+        "recall": "recall",
+        "iou": "IoU",
+        "mae": "MAE",
+    },
+    "spatial": {"n": "prompts", "accuracy": "accuracy", "strict": "strict", "missed": "missed"},
+}
+_RELATIONS = ("/left", "/right", "/top", "/bottom", "/next to")
+_PLANNING = {
+    "planning": {
+        "n": "prompts",
+        "understood": "understood",
+        "relations": "relations kept",
+        "counts": "counts kept",
+        "kept": "all kept, no extras",
+        "score": "T2I-CompBench score",
+    },
+    "planning-labels": {
+        "n": "prompts",
+        "objects_f1": "objects F1",
+        "counts": "counts",
+        "attributes_f1": "attributes F1",
+        "relations_f1": "relations F1",
+        "exact": "fully right",
+        "acc": "Acc",
+    },
+    "planning-reacc": {"n": "broken layouts", "reacc": "ReAcc"},
+    "planning-speed": {"n": "prompts", "prompts_per_second": "prompts / s"},
+}
+PLANNING_MARKERS = tuple(_PLANNING)
+"""Markers of the tables of `bench planning`."""
+_DIGITS = {"clip_s": 3, "ap50_share": 0, "seconds": 2, "n": 0, "missed": 0, "mae": 3, "prompts_per_second": 0}
+_DIGITS |= dict.fromkeys(("accuracy", "precision", "recall", "iou"), 2)  # as LayoutGPT prints them
 
 
 def guidance_tables(content: Content) -> dict[str, str]:
@@ -65,6 +110,37 @@ def speed_tables(content: Content) -> dict[str, str]:
     return {"speed_guidance": "\n\n".join(part for part in parts if part)}
 
 
+def nsr1k_tables(content: Content) -> dict[str, str]:
+    """Counting and spatial prompts: official and strict scores of every method, for each kind of prompt."""
+    tables = {}
+    for task, columns in _NSR1K.items():
+        rows = [
+            {**_narrow(row), "name": f"{name}, {kind.removeprefix('/') or 'all'}"}
+            for row in content["rows"]
+            for name, found, kind in [str(row["name"]).partition(f"/{task}")]
+            if found and row["n"] and kind not in ("/knowable", *_RELATIONS)
+        ]
+        tables[f"nsr1k-{task}"] = _table([row for row in rows if not row["name"].endswith(", unknowable")], columns)
+    return {marker: table for marker, table in tables.items() if table}
+
+
+def _narrow(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Intervals of the two headline scores only; the file has all."""
+    return {k: v for k, v in row.items() if not k.endswith("_ci") or k in ("accuracy_ci", "strict_ci")}
+
+
+def planning_tables(content: Content) -> dict[str, str]:
+    """Categories of prompts; agreement with hand labels; broken layouts corrected; speed."""
+    groups: dict[str, list[Mapping[str, Any]]] = {marker: [] for marker in PLANNING_MARKERS}
+    for row in content["rows"]:
+        name, _, part = str(row["name"]).partition("/")
+        first, _, rest = part.partition("/")
+        marker = f"planning-{first}" if f"planning-{first}" in groups else "planning"
+        groups[marker].append({**row, "name": f"{name}, {(part if marker == 'planning' else rest) or 'all'}"})
+    tables = {marker: _table(rows, _PLANNING[marker]) for marker, rows in groups.items()}
+    return {marker: table for marker, table in tables.items() if table}
+
+
 def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     there = {metric: heading for metric, heading in columns.items() if any(metric in row for row in rows)}
     return render_rows(rows, there, digits={**_DIGITS, "ratio": 2, "megabytes": 0}) if rows else ""
@@ -73,6 +149,8 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str
 FILES: dict[str, Callable[[Content], dict[str, str]]] = {
     "winwinlay_small_world.json": guidance_tables,
     "speed_guidance.json": speed_tables,
+    "nsr1k.json": nsr1k_tables,
+    "planning.json": planning_tables,
 }
 """Name of a results file → its tables by marker."""
 
