@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,16 +190,20 @@ def _show_prompts(chosen: Planner, prompts: list[str]) -> None:
 
 
 def _draw(plans: list[Plan], variants: int, path: Path) -> None:
-    """Prompts from top to bottom, variants from left to right; one layout fills the picture."""
+    """A row of variants for each prompt; without variants a grid of prompts."""
     from scenograph.drawing import contact_sheet, draw_layout, side_by_side
 
     pictures = [draw_layout(made.layout, size=_drawn_size(made)) for made in plans]
-    if len(pictures) == 1:
-        sheet = side_by_side(pictures, [plans[0].layout.caption])
+    captions = [made.layout.caption for made in plans]
+    if len(plans) == 1:
+        sheet = side_by_side(pictures, captions)
+    elif variants == 1:
+        tiles = [side_by_side([picture], [text]) for picture, text in zip(pictures, captions, strict=True)]
+        columns = min(6, ceil(sqrt(len(tiles))))
+        sheet = contact_sheet([tiles[i : i + columns] for i in range(0, len(tiles), columns)])
     else:
         rows = [pictures[i : i + variants] for i in range(0, len(pictures), variants)]
-        captions = [plans[i].layout.caption for i in range(0, len(plans), variants)]
-        sheet = contact_sheet(rows, row_labels=captions)
+        sheet = contact_sheet(rows, row_labels=captions[::variants])
     save_picture(sheet, path)
 
 

@@ -1,20 +1,22 @@
 """What a language model is asked, and how its answer becomes a layout; one place for every model, near or far.
 
-A model counts better in whole numbers than in fractions, and a box given by its corner and its size cannot be inverted:
-so answers are {"objects": [{"caption": "a cat", "x": 120, "y": 400, "w": 300, "h": 350}, …]} on a canvas of 1000 x 1000.
+A model counts better in whole numbers than in fractions, and a box given by its corner and its size cannot be
+inverted: so answers are {"objects": [{"caption": "a cat", "x": 120, "y": 400, "w": 300, "h": 350}, …]} on a canvas of
+1000 x 1000.
 A box that reaches beyond the canvas is cut at its edge, which leaves a box for every answer that keeps the schema.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from scenograph.errors import PlanError
 from scenograph.layout import Box, Instance, Layout
 
-__all__ = ["CANVAS", "LONGEST_CAPTION", "answer_schema", "messages", "to_answer", "to_layout"]
+__all__ = ["CANVAS", "LONGEST_CAPTION", "answer_schema", "loose_layout", "messages", "to_answer", "to_layout"]
 
 CANVAS = 1000
 LONGEST_CAPTION = 80
@@ -81,15 +83,28 @@ def to_layout(answer: str, prompt: str, size: tuple[int, int] | None = None) -> 
     return Layout(caption=prompt, instances=instances, size=size)
 
 
+def loose_layout(answer: str, prompt: str) -> dict[str, Any]:
+    """What a damaged answer holds of complete objects, unchecked, in the form of a layout that `repair` takes."""
+    instances = []
+    for found in re.findall(r"\{[^{}]*\}", answer):
+        try:
+            item = json.loads(found)
+            x, y, w, h = (float(item[name]) / CANVAS for name in "xywh")
+        except (ValueError, KeyError, TypeError):
+            continue
+        instances.append({"caption": item.get("caption"), "box": [x, y, x + w, y + h]})
+    return {"caption": prompt, "instances": instances}
+
+
 def _instance(item: object, index: int) -> Instance:
     if not isinstance(item, dict):
         raise PlanError(f"objects[{index}] is {item!r:.60}; expected an object with caption, x, y, w and h")
     caption = item.get("caption")
     if not isinstance(caption, str) or not caption.strip():
         raise PlanError(f"objects[{index}] has the caption {caption!r:.60}; expected some words")
-    numbers = [item.get(name) for name in "xywh"]
-    if not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
-        raise PlanError(f"objects[{index}] has x, y, w, h {numbers!r:.80}; expected whole numbers")
+    numbers = [n for n in (item.get(name) for name in "xywh") if isinstance(n, int) and not isinstance(n, bool)]
+    if len(numbers) != 4:
+        raise PlanError(f"objects[{index}] is {item!r:.80}; expected whole numbers x, y, w and h")
     x, y, w, h = numbers
     if not (0 <= x < CANVAS and 0 <= y < CANVAS and w >= 1 and h >= 1):
         raise PlanError(
