@@ -22,8 +22,9 @@ from scenograph.judging.nsr1k import (
     read_layouts,
     read_prompts,
 )
+from scenograph.judging.nsr1k_captions import Mention, mentions, unknowable
 from scenograph.judging.nsr1k_official import official_counting, official_relation, official_spatial
-from scenograph.judging.nsr1k_strict import Mention, mentions, strict_counting, strict_spatial, unknowable
+from scenograph.judging.nsr1k_strict import strict_counting, strict_spatial
 from scenograph.layout import Box, Instance, Layout
 
 SHARED = Path("/work/shared/data/nsr1k")
@@ -311,6 +312,31 @@ def test_what_cannot_be_known_is_listed_with_its_reason() -> None:
     assert unknowable(counting("a cat", cat=3), synonym) == "cat: 1 named, there were 3"
     assert unknowable(counting("a cat", cat=1, dog=1), synonym) == "dog: not named"
     assert unknowable(counting("cats in a field", "single-category", cat=3), synonym) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "first", "relation", "second", "told"),
+    [
+        ("a cat on a bed next to a wall", "cat", "next to", "bed", False),
+        ("a cat on a bed next to a dog", "dog", "next to", "bed", True),
+        ("a cat next to a pile of books and a dog", "cat", "next to", "dog", True),
+        ("a cat next to a fence with a dog", "cat", "next to", "dog", False),
+        ("a cat and a dog laying next to each other", "cat", "next to", "dog", True),
+        ("a white bed with a teddy on top of it", "teddy bear", "top", "bed", True),
+        ("a large teddy bear laying on top of a bed", "bed", "top", "teddy bear", False),
+        ("a kitten sitting on top of a red car", "cat", "top", "car", True),
+        ("a cat in a bowl on top of a cupboard", "cat", "top", "bowl", False),
+        ("a cat is under the back of a car", "cat", "bottom", "car", True),
+        ("a cat sleeping on a bed under some blankets", "cat", "bottom", "bed", False),
+        ("a kitchen with a stove", "oven", "next to", "microwave", False),
+    ],
+)
+def test_relations_that_the_caption_does_not_tell(
+    prompt: str, first: str, relation: str, second: str, told: bool
+) -> None:
+    row = spatial(prompt, relation, first=first, second=second)
+    assert (unknowable(row, synonym) is None) == told
+    assert unknowable(spatial(prompt, relation, "template", first=first, second=second), synonym) is None
 
 
 def test_answer_of_a_layout() -> None:

@@ -3,8 +3,9 @@
     scenograph bench nsr1k --data DIR|FILE [--planner NAME] [--layouts FILE] [--limit N]
 
 For every method and each kind of prompt: the official scores (`judging.nsr1k_official`) in percent (MAE in objects),
-and the share that our strict rules accept (`judging.nsr1k_strict`). Intervals resample prompts. Rows whose truth the
-caption does not tell are listed in the row "unknowable", and the row "knowable" leaves them out; the headline has all.
+and the share that our strict rules accept (`judging.nsr1k_strict`). `missed` counts tries without one of the objects.
+Intervals resample prompts. Prompts whose truth the caption does not tell (`judging.nsr1k_captions`) are listed in the
+row "unknowable", and the row "knowable" leaves them out; the headline has all.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from scenograph.judging.nsr1k import (
     find_prompts,
     read_layouts,
 )
+from scenograph.judging.nsr1k_captions import unknowable
 from scenograph.judging.nsr1k_official import official_counting, official_spatial
-from scenograph.judging.nsr1k_strict import strict_counting, strict_spatial, unknowable
+from scenograph.judging.nsr1k_strict import strict_counting, strict_spatial
 from scenograph.judging.results import commit, write_results
 from scenograph.planning.plan import Planner
 from scenograph.recipes.asking import ASKING, Asked, answers_file, ask
@@ -141,17 +143,12 @@ def _effort(name: str, asked: Sequence[Asked]) -> dict[str, Any]:
 
 
 def score_counting(name: str, tries: Sequence[tuple[CountingRow, Sequence[Answer]]]) -> list[dict[str, Any]]:
-    """Rows "name/counting" and one for each kind, with what of the natural captions can be known at all."""
+    """Rows "name/counting", one for each kind, and those whose truth the caption tells, or does not tell."""
     if not tries:
         return []
     scores = [_counting_scores(row, answers) for row, answers in tries]
-    reasons = {str(row.id): reason for row, _ in tries if (reason := unknowable(row, _category_of()))}
-    known = {i for i, (row, _) in enumerate(tries) if str(row.id) not in reasons}
     parts = {"": list(range(len(tries))), **_parts([row.kind for row, _ in tries])}
-    parts |= {"/knowable": sorted(known), "/unknowable": [i for i in range(len(tries)) if i not in known]}
-    rows = [_scored(f"{name}/counting{part}", [scores[i] for i in chosen]) for part, chosen in parts.items()]
-    rows[-1]["reasons"] = reasons
-    return rows
+    return _all_scored(f"{name}/counting", [row for row, _ in tries], scores, parts)
 
 
 def _counting_scores(row: CountingRow, answers: Sequence[Answer]) -> Scores:
@@ -165,23 +162,37 @@ def _counting_scores(row: CountingRow, answers: Sequence[Answer]) -> Scores:
 
 
 def score_spatial(name: str, tries: Sequence[tuple[SpatialRow, Sequence[Answer]]]) -> list[dict[str, Any]]:
-    """Rows "name/spatial", one for each kind and one for each relation; `missed` counts tries without an object."""
+    """Rows "name/spatial", one for each kind, one for each relation, and told or not told by the caption."""
+    if not tries:
+        return []
     scores = [_spatial_scores(row, answers) for row, answers in tries]
-    missed = [[official_spatial(row, a.objects) for a in answers].count(None) for row, answers in tries]
     parts = {"": list(range(len(tries))), **_parts([row.kind for row, _ in tries])}
     parts |= _parts([row.relation for row, _ in tries])
-    return [
-        {**_scored(f"{name}/spatial{part}", [scores[i] for i in chosen]), "missed": sum(missed[i] for i in chosen)}
-        for part, chosen in parts.items()
-        if chosen
-    ]
+    return _all_scored(f"{name}/spatial", [row for row, _ in tries], scores, parts)
 
 
 def _spatial_scores(row: SpatialRow, answers: Sequence[Answer]) -> Scores:
+    official = [official_spatial(row, answer.objects) for answer in answers]
     return {
-        "accuracy": [100.0 * bool(official_spatial(row, answer.objects)) for answer in answers],
+        "accuracy": [100.0 * bool(one) for one in official],
         "strict": [100.0 * strict_spatial(row, answer.objects, _category_of()) for answer in answers],
+        "missed": [float(one is None) for one in official],
     }
+
+
+def _all_scored(
+    name: str, rows: Sequence[CountingRow | SpatialRow], scores: Sequence[Scores], parts: dict[str, list[int]]
+) -> list[dict[str, Any]]:
+    """The parts, then what the captions tell and what they do not; the first row lists what is wrong in any try."""
+    reasons = {i: reason for i, row in enumerate(rows) if (reason := unknowable(row, _category_of()))}
+    parts |= {"/knowable": [i for i in range(len(rows)) if i not in reasons], "/unknowable": list(reasons)}
+    scored = [_scored(f"{name}{part}", [scores[i] for i in chosen]) for part, chosen in parts.items()]
+    scored[0] |= {
+        f"wrong_{metric}": [rows[i].id for i, one in enumerate(scores) if min(one[metric]) < 100]
+        for metric in ("accuracy", "strict")
+    }
+    scored[-1]["reasons"] = {str(rows[i].id): reason for i, reason in reasons.items()}
+    return scored
 
 
 def _parts(names: Sequence[str]) -> dict[str, list[int]]:
@@ -202,6 +213,8 @@ def _scored(name: str, scores: Sequence[Scores]) -> dict[str, Any]:
             low, high = estimate.interval
             top = float("inf") if metric == "mae" else 100.0  # centring an interval may push it over the end
             row |= {metric: estimate.value, f"{metric}_ci": [max(low, 0.0), min(high, top)]}
+    if any("missed" in one for one in scores):
+        row["missed"] = int(sum(sum(one["missed"]) for one in scores))
     return row
 
 
