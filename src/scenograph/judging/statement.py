@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 from scenograph.errors import ResultError
@@ -144,6 +145,7 @@ def check(statement: Statement, layout: Layout) -> Checked:
     )
 
 
+@lru_cache(maxsize=65_536)
 def _name(noun: str) -> str:
     return singular(" ".join(noun.lower().split()))
 

@@ -37,6 +37,8 @@ def located(where: str) -> Iterator[None]:
 
 def checked_number(value: object, what: str) -> float:
     """`value` as a finite float. Truth values and texts are no numbers; NumPy scalars are."""
+    if type(value) is float and math.isfinite(value):  # nearly always
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise LayoutError(f"{what} is {show(value)} ({type(value).__name__}); expected a number, unquoted")
     try:
@@ -54,7 +56,7 @@ def checked_text(value: object, what: str) -> str:
         raise LayoutError(f"{what} is {show(value)} ({type(value).__name__}); expected a text")
     if not value.strip():
         raise LayoutError(f"{what} is {show(value)}, which is empty; say in words what should be seen")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise LayoutError(
             f"{what} is {show(value)}, with half of a surrogate pair; write the character whole, as UTF-8"
         )

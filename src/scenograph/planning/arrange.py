@@ -163,11 +163,13 @@ def _place(
     reach = [extents(p) if p else (0.0, 0.0, 0.0, 0.0) for p in parts]
     places, scale, solved = _solved(stated, clear, reach, [bool(p) for p in parts], touching(statement, blocks), drawn)
     layout = _layout(statement, parts, places, scale, caption, size)
-    checked = check(statement, layout)
     mirrored = rng.random() < 0.5 and not any(r.name in ("left of", "right of") for r in statement.relations)
-    filling = _filling(layout, rng, mirrored=mirrored)
-    if sum((again := check(statement, filling)).relations) >= sum(checked.relations):
-        layout, checked = filling, again
+    solved_so, layout = layout, _filling(layout, rng, mirrored=mirrored)
+    checked = check(statement, layout)
+    if not all(checked.relations) and sum((as_solved := check(statement, solved_so)).relations) > sum(
+        checked.relations
+    ):
+        layout, checked = solved_so, as_solved
     if any(min(i.box.width, i.box.height) < _LEAST_SIDE for i in layout.instances):
         grown = replace(layout, instances=tuple(replace(i, box=_grown(i.box)) for i in layout.instances))
         if sum((again := check(statement, grown)).relations) >= sum(checked.relations):
