@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from scenograph.errors import PlanError
 from scenograph.judging.statement import Checked, Relation, Statement, check
-from scenograph.layout import MAX_INSTANCES, Box, Instance, Layout
+from scenograph.layout import MAX_INSTANCES, Instance, Layout
 from scenograph.planning.blocks import ROOM, Block, build_blocks
 from scenograph.planning.constraints import EDGE, GAP, Part, Row, between_rows, extents, related_rows, solve
 from scenograph.planning.counts import expected_counts, kept_comparisons
+from scenograph.planning.framing import filling, grown, rounded_box
 from scenograph.planning.sketch import Extents, Sketch, relation_pairs, sink_of, sketch, touching
 from scenograph.planning.wording import caption_of, phrase_in, say_comparison, say_relation
 
@@ -25,10 +26,6 @@ __all__ = ["Arranged", "arrange", "expected_counts"]
 
 _ROOMS = (ROOM, 0.7, ROOM, 0.25)  # tried in turn; 0.7 lets alike things overlap with an IoU of 0.18
 _LEAST_SCALES = (0.3, 0.02)
-_FILLED = (0.6, 0.92)  # of the canvas' side, by a whole picture
-_MOST_GROWTH = 2.0
-_DIGITS = 4  # of a box's sides: people read them, and checks see what is written
-_LEAST_SIDE = 0.02  # of the canvas; smaller boxes are enlarged where no relation minds
 _ROUNDS = 6  # of pushing apart what overlaps
 
 
@@ -164,40 +161,18 @@ def _place(
     places, scale, solved = _solved(stated, clear, reach, [bool(p) for p in parts], touching(statement, blocks), drawn)
     layout = _layout(statement, parts, places, scale, caption, size)
     mirrored = rng.random() < 0.5 and not any(r.name in ("left of", "right of") for r in statement.relations)
-    solved_so, layout = layout, _filling(layout, rng, mirrored=mirrored)
-    checked = check(statement, layout)
-    if not all(checked.relations) and sum((as_solved := check(statement, solved_so)).relations) > sum(
-        checked.relations
-    ):
-        layout, checked = solved_so, as_solved
-    if any(min(i.box.width, i.box.height) < _LEAST_SIDE for i in layout.instances):
-        grown = replace(layout, instances=tuple(replace(i, box=_grown(i.box)) for i in layout.instances))
-        if sum((again := check(statement, grown)).relations) >= sum(checked.relations):
-            layout, checked = grown, again
+    filled = filling(layout, rng, mirrored=mirrored)
+    checked, plain = check(statement, filled), None
+    if not all(checked.relations):
+        plain = check(statement, layout)
+    if plain is None or sum(checked.relations) >= sum(plain.relations):
+        layout = filled
+    else:
+        checked = plain
+    larger = grown(layout)
+    if larger is not layout and sum((again := check(statement, larger)).relations) >= sum(checked.relations):
+        layout, checked = larger, again
     return _Try(layout, checked, solved)
-
-
-def _filling(layout: Layout, rng: Random, *, mirrored: bool) -> Layout:
-    """The same picture grown until it fills most of the canvas, somewhere on it; a thing alone stays as it is."""
-    boxes = [i.box for i in layout.instances]
-    if len(boxes) < 2:
-        return layout
-    x0, y0 = min(b.x0 for b in boxes), min(b.y0 for b in boxes)
-    width, height = max(b.x1 for b in boxes) - x0, max(b.y1 for b in boxes) - y0
-    factor = max(1.0, min(rng.uniform(*_FILLED) / max(width, height), _MOST_GROWTH))
-    left, top = (rng.triangular(0, max(0.0, 1 - factor * extent)) for extent in (width, height))
-    moved = []
-    for box in boxes:
-        x, y = box.center
-        across = x0 + width - x if mirrored else x - x0
-        moved.append(_box(left + factor * across, top + factor * (y - y0), factor * box.width, factor * box.height))
-    return replace(layout, instances=tuple(replace(i, box=b) for i, b in zip(layout.instances, moved, strict=True)))
-
-
-def _grown(box: Box) -> Box:
-    """At least `_LEAST_SIDE` wide and high, about its middle as far as the canvas allows."""
-    (x, y), w, h = box.center, max(box.width, _LEAST_SIDE), max(box.height, _LEAST_SIDE)
-    return _box(min(max(x, w / 2), 1 - w / 2), min(max(y, h / 2), 1 - h / 2), w, h)
 
 
 def _rows(statement: Statement, blocks: Sequence[Block], parts: Sequence[Sequence[Part]], drawn: Sketch) -> list[Row]:
@@ -392,11 +367,6 @@ def _layout(
         for _, dx, dy, w, h in listed:
             node = listed[0].node
             x, y = places[2 * node] + scale * dx, places[2 * node + 1] + scale * dy
-            box = _box(x, y, scale * w, scale * h)
+            box = rounded_box(x, y, scale * w, scale * h)
             instances.append(Instance(caption=words, box=box, label=thing.noun, phrase=phrase))
     return Layout(caption=caption, instances=tuple(instances), size=size)
-
-
-def _box(x: float, y: float, w: float, h: float) -> Box:
-    sides = max(0.0, x - w / 2), max(0.0, y - h / 2), min(1.0, x + w / 2), min(1.0, y + h / 2)
-    return Box(*(round(side, _DIGITS) for side in sides))
