@@ -45,10 +45,15 @@ class Checkpoint:
         with _explained(self):
             return loader.from_pretrained(self.source, local_files_only=self.offline)
 
-    def model(self, loader: Any, device: torch.device | str | None = None) -> Any:
-        """A network by its (auto) class: float32, in eval mode, frozen, on the device (default: the best there is)."""
+    def model(
+        self, loader: Any, device: torch.device | str | None = None, dtype: torch.dtype | str = torch.float32
+    ) -> Any:
+        """A network by its (auto) class, in eval mode, frozen, on the device (default: the best there is).
+
+        `dtype` "auto" keeps what the weights are stored in.
+        """
         with _explained(self):
-            options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": self.offline}
+            options = {"dtype": dtype, "use_safetensors": True, "local_files_only": self.offline}
             model = loader.from_pretrained(self.source, **options)
         return model.eval().requires_grad_(False).to(pick_device(device))
 
