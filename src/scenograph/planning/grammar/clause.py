@@ -31,6 +31,10 @@ _GAZING = frozenset(
 )
 _RIDING = frozenset("riding rides ride rode ridden".split())
 _HOLDING = frozenset("holding holds hold held carrying carries".split())
+# These say where, but none of a statement's relations is what they say.
+_SPATIAL = frozenset(
+    "outside, outside of, beyond, past, off, off of, out of, away from, through, across, along, out across".split(", ")
+)
 _VESSELS = frozenset("vase bowl cup basket pot glass bottle jar mug plate bucket pan box bag tray crate".split())
 
 
@@ -160,6 +164,8 @@ class Clause(Scene):
         elif ids and not (self.subject or self.near):
             self.subject = self.near = ids
         elif ids and pending.token.type == "PREP":
+            if pending.token.text in _SPATIAL:
+                self.lose(pending.token)
             self.related = self.near
             self.near = ids if not self.verb or self.verb in _GAZING else self.near
             if self.verb in _GAZING and pending.token.text == "at":

@@ -210,8 +210,10 @@ def _of(left: Phrase, right: Phrase) -> Phrase:
         return replace(left, end=right.end)
     if "container" in left.kinds and right.most != 1 and right.counted and right.least > 1:
         return replace(left, end=left.end, contents=[right])
-    words = " ".join((*right.attributes, right.noun))
-    return replace(left, end=right.end, attributes=(*left.attributes, f"of {words}"))
+    number = [str(right.least)] if right.least == right.most and right.least > 1 else []
+    words = " ".join((*number, *right.attributes, right.noun))
+    described = (*left.attributes, f"of {words}")
+    return replace(left, end=right.end, attributes=described, excess=left.excess or right.excess)
 
 
 def _measured(left: Phrase, right: Phrase, measure: str, span: dict[str, Any]) -> Phrase:

@@ -24,8 +24,10 @@ class Reading:
 
 def read(prompt: str) -> Reading:
     """The statement of a prompt: any text, in linear time; what is no regular English comes back in `unparsed`."""
-    reader = _Reader(prompt, parse(tokenise(prompt)))
+    tokens = tokenise(prompt)
+    reader = _Reader(prompt, parse(tokens))
     reader.run()
+    reader.lose_unsaid(tokens)
     return Reading(statement=reader.statement(), unparsed=reader.left_over())
 
 
@@ -69,17 +71,33 @@ class _Reader(Clause):
             self.lose(pending.token)
 
     def take_loose(self, loose: Loose) -> None:
-        """Adjectives alone say how the subject is; a number alone says nothing that could be kept."""
+        """Adjectives alone say how the subject is; with an article or a number they miss their noun."""
+        if any(t.type not in ("ADJ", "DEGREE", "GLUE", "GENITIVE") for t in loose.tokens):
+            self.take_headless(loose)
+            return
         adjectives = [t.text for t in loose.tokens if t.type == "ADJ"]
         object_before = self.at > 0 and isinstance(self.items[self.at - 1], Group)  # "kept the food fresh"
         whose = self.near if object_before or self.verb in ("", "with") else self.subject
         if not self.negative and not (self.placed and self.verb not in ("is", "are", "was", "were")):
             self.describe(whose, *adjectives)
         for token in loose.tokens:
-            nobody = token.type == "ADJ" and not whose
-            if nobody or token.type == "GENITIVE" or (token.type == "COUNT" and token.text[0].isdigit()):
+            if token.type == "GENITIVE" or (token.type == "ADJ" and not whose):
                 self.lose(token)
         self.negative = False
+
+    def take_headless(self, loose: Loose) -> None:
+        """ "a red", "the other", "a frobbed and green": whatever it is about was not understood."""
+        for token in loose.tokens:
+            if token.type not in ("DET", "POSS") and token.text not in ("a", "an"):
+                self.lose(token)
+        verb = self.word(+1)
+        if not any(t.type == "ADJ" for t in loose.tokens) and verb is not None and verb.type == "VERB":
+            self.lose(verb)
+            after = self.items[self.at + 2] if self.at + 2 < len(self.items) else None
+            if isinstance(after, Loose):
+                for token in after.tokens:
+                    self.lose(token)
+                self.items[self.at + 2] = Loose(tokens=[])
 
     def take_relation(self, token: Token) -> None:
         """A relation opens and waits for its object."""

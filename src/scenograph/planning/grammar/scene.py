@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from scenograph.planning.grammar.tokens import Token
 
 __all__ = ["Scene"]
 
+_CONTENT = frozenset(("NOUN", "ADJ", "GENITIVE", "JUNK"))
+_WORDS = re.compile(r"[\w'-]+")
 _MOST_RELATIONS = 1000  # as many as things: beyond any scene
 
 
@@ -64,6 +67,7 @@ class Scene:
             pairs = ((s, (o,)) for s in subjects for o in objects)
         for subject, others in pairs:
             if len(self.relations) >= _MOST_RELATIONS:
+                self.lose(self.phrases[subject])
                 break
             if subject not in others:
                 self.relations[(name, subject, others)] = None
@@ -71,6 +75,19 @@ class Scene:
     def lose(self, what: Token | Phrase) -> None:
         """What was not understood."""
         self.lost.append((what.start, what.end))
+
+    def lose_unsaid(self, tokens: list[Token]) -> None:
+        """Nouns, adjectives and unknown marks of the prompt that came into nothing, for whatever reason, were lost."""
+        said: list[str] = [*self.settings, *self.absent]
+        for thing in self.things:
+            said += (thing.phrase or "", thing.noun, *thing.attributes)
+        words = set(_WORDS.findall(" ".join(said).lower().replace("’", "'")))
+        for token in tokens:
+            if token.type not in _CONTENT or words.issuperset(_WORDS.findall(token.text)):
+                continue
+            noun = token.value.partition("|")[0]
+            if not noun or not words.issuperset(_WORDS.findall(noun)):
+                self.lose(token)
 
     def statement(self) -> Statement:
         """Everything that was understood."""

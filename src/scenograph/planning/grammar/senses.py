@@ -74,7 +74,7 @@ def _resolve(found: list[Token], at: int) -> None:
         return
     kinds = lexicon.kinds_of(text)
     if kinds in ("X", "R"):
-        token.type = "BE" if kinds == "X" else "ADVERB"
+        token.type = "BE" if kinds == "X" else "NOUN" if _partitive(found, at) else "ADVERB"
     elif kinds == "AR":
         token.type = "ADJ" if previous in _MODS and _nominal(found, at + 1) else "ADVERB"
     elif kinds in ("N", ""):
@@ -92,6 +92,12 @@ def _resolve(found: list[Token], at: int) -> None:
         token.type = _verb_or_participle(found, at, previous, kinds)
     if token.type == "NOUN":
         _name(token)
+
+
+def _partitive(found: list[Token], at: int) -> bool:
+    """ "the back of a car": a part, not a direction."""
+    between = 0 < at < len(found) - 1 and found[at - 1].text == "the" and found[at + 1].text == "of"
+    return between and lexicon.known_noun(found[at].text)
 
 
 def _name(token: Token) -> None:
