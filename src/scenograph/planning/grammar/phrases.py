@@ -221,7 +221,7 @@ def _measured(left: Phrase, right: Phrase, measure: str, span: dict[str, Any]) -
     exact = right.counted and right.least == right.most and right.most != 1
     several = {"two": 2, "three": 3, "four": 4}.get(measure)
     least, most = left.least, left.most
-    if measure == "some" or several:
+    if measure == "some" or several or exact:
         if exact or mass:
             least, most = right.least, right.most
         elif several and not (several == 2 and right.kinds & {"pair"}):
