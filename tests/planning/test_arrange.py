@@ -13,6 +13,7 @@ from scenograph.errors import LayoutError, PlanError
 from scenograph.judging.statement import RELATIONS, Comparison, Relation, RelationName, Statement, Thing, check
 from scenograph.layout import Layout
 from scenograph.planning.arrange import arrange, expected_counts
+from scenograph.planning.grammar import read
 from scenograph.planning.sizes import typical_size
 from scenograph.planning.wording import caption_of, phrase_in, say_comparison, say_relation, with_article
 
@@ -283,3 +284,18 @@ def test_long_chains_and_crowds_end() -> None:
         started = time.perf_counter()
         assert check(statement, arrange(statement, "x").layout).strict
         assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a cat, a dog and a bird on a sofa",
+        "a bowl with three apples and two bananas inside",
+        "a cup and a vase on a table",
+    ],
+)
+@pytest.mark.parametrize("seed", range(6))
+def test_what_shares_a_host_stands_side_by_side(prompt: str, seed: int) -> None:
+    layout = arrange(read(prompt).statement, prompt, seed=seed).layout
+    guests = [i.box for i in layout.instances if i.label not in ("sofa", "bowl", "table")]
+    assert max(a.iou(b) for a, b in itertools.combinations(guests, 2)) < 0.2

@@ -15,6 +15,7 @@ from random import Random
 
 from scenograph.judging.statement import Relation, Statement
 from scenograph.planning.constraints import GAP, Part
+from scenograph.planning.sharing import line_up, share
 from scenograph.planning.sizes import typical_size
 
 __all__ = ["ROOM", "Block", "build_blocks"]
@@ -29,7 +30,8 @@ class Block:
     """The `count` instances of one thing, each `w` by `h`, at `offsets` from the block's place.
 
     `hosts` are the places in the host's block that the instances belong to, where a host gives the block its form, and
-    `sides` says for "next to" at which side of it each stands (0: either).
+    `sides` says for "next to" at which side of it each stands (0: either). `shift` is how far to the right of its
+    host's middle the block stands, where it shares the host with other blocks.
     """
 
     count: int
@@ -39,6 +41,7 @@ class Block:
     hosts: list[int] = field(default_factory=list)
     sides: list[int] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
+    shift: float | None = None
 
     def parts(self, node: int) -> list[Part]:
         """Its instances as parts of `node`."""
@@ -47,6 +50,12 @@ class Block:
     def resize(self, factor: float) -> None:
         """Make every instance larger or smaller."""
         self.w, self.h = self.w * factor, self.h * factor
+
+    def widen(self, width: float) -> None:
+        """Make it at most half as wide again, to reach `width`, and higher with it."""
+        if self.w < width:
+            factor = min(1.5, width / self.w)
+            self.w, self.h = self.w * factor, self.h * math.sqrt(factor)
 
     @property
     def span(self) -> tuple[float, float]:
@@ -70,6 +79,7 @@ def build_blocks(
     present = [r for r in statement.relations if all(counts[t] for t in (r.subject, *r.objects))]
     for relation in present:
         _fit(relation, blocks)
+    share(present, blocks, room=ROOM)
     for _ in range(2):  # what is inside what is inside
         for relation in present:
             _enclose(relation, blocks, stretch=False)
@@ -77,6 +87,7 @@ def build_blocks(
         for t, block in enumerate(blocks):
             block.offsets, block.sizes = [(0.0, 0.0)] * block.count, [1.0] * block.count
             block.hosts, block.sides = ([0], [0]) if t in leading else ([], [])
+        line_up(present, blocks, rng)
         return blocks
     done: set[int] = set()
     for thing in range(len(blocks)):
@@ -86,6 +97,7 @@ def build_blocks(
     for block in blocks:
         spread = 0.0 if block.count < 2 or room < 1 else 0.05
         block.sizes = [1 - spread * rng.random() for _ in range(block.count)]
+    line_up(present, blocks, rng)
     return blocks
 
 
@@ -125,7 +137,7 @@ def _fit(relation: Relation, blocks: Sequence[Block]) -> None:
     if relation.name in ("inside", "around"):
         _enclose(relation, blocks, stretch=True)
     elif relation.name == "on":
-        _widen(host, min(0.85, guest.w * each * (1.05 if each > 1 else 0.8)))
+        host.widen(min(0.85, guest.w * each * (1.05 if each > 1 else 0.8)))
         guest.resize(min(1.0, max(0.3, host.w * 1.05 / (guest.w * each)), max(0.7, host.h / guest.h)))
         if each > 1:
             host.h = max(host.h, min(0.4, guest.w * each * 0.5))
@@ -169,12 +181,6 @@ def _surround(relation: Relation, blocks: Sequence[Block]) -> None:
         outer.w, outer.h = max(outer.w, 1.2 * w), max(outer.h, 1.2 * h)
 
 
-def _widen(block: Block, width: float) -> None:
-    if block.w < width:
-        factor = min(1.5, width / block.w)
-        block.w, block.h = block.w * factor, block.h * math.sqrt(factor)
-
-
 def _form(
     thing: int,
     statement: Statement,
@@ -202,6 +208,9 @@ def _form(
         block.offsets = _grid(block.count, _columns(block, room, "tall", rng), block.w * room, block.h * room)
     else:
         _attend(block, host_block, relation.name, room)
+        between = (r.subject for r in statement.relations if r.name == "between" and set(r.objects) == {thing})
+        if relation.name == "on" and host_block.count == 1 and block.count > 1:
+            _part(block, max((blocks[t].w * ROOM for t in between), default=0.0))
 
 
 def _stand(
@@ -315,12 +324,17 @@ def _attend(block: Block, host: Block, name: str, room: float) -> None:
         shares = {j: 1 for j in range(first, first + block.count)}
     else:
         shares = {j: block.count // host.count + (j < block.count % host.count) for j in range(host.count)}
-    for j, share in shares.items():
+    for j, number in shares.items():
         x, y = host.offsets[j]
-        for (dx, dy), side in _beside(block, host, name, share, room, lone=host.count == 1):
+        for (dx, dy), side in _beside(block, host, name, number, room, lone=host.count == 1):
             block.offsets.append((x + dx, y + dy))
             block.hosts.append(j)
             block.sides.append(side)
+
+
+def _part(block: Block, hole: float) -> None:
+    """Open a row in its middle for what stands between its halves."""
+    block.offsets = [(x + math.copysign(hole / 2, x), y) for x, y in block.offsets]
 
 
 def _outermost(host: Block) -> int:

@@ -134,7 +134,7 @@ def _grow(
         thing = next((t for t in waiting if ties[t]), waiting[0])
         waiting.remove(thing)
         tied = [(r, *relation_pairs(r, blocks, parts)) for r in ties[thing] if r.name != "between"]
-        guesses = _guesses(thing, ties[thing], reach, places, formed, rng)
+        guesses = _guesses(thing, ties[thing], reach, places, formed, rng, blocks)
         best: tuple[float, Place] | None = None
         for guess in guesses:
             place = _settle(thing, guess, tied, places, statement)
@@ -165,6 +165,7 @@ def _guesses(
     places: dict[int, Place],
     formed: set[tuple[int, int]],
     rng: Random,
+    blocks: Sequence[Block],
 ) -> list[Place]:
     """Where the first relation would put it, the likeliest first."""
     if not ties:
@@ -198,11 +199,14 @@ def _guesses(
         return [(x + s * k, y + level) for k in (1.0, 1.3) for s in near]
     room = abs(right) * 0.45
     shifts = _mixed([0.0, 0.5 * room, -0.5 * room, 0.9 * room, -0.9 * room], rng)
+    shift = blocks[relation.subject].shift
     if name in ("inside", "around"):
-        return [(x, y + 0.5 * level)]
+        return [(x + sign * (shift or 0.0), y + 0.5 * level)]
     if name == "on":
         room = abs(reach[other][2] - reach[other][0] - reach[thing][2] + reach[thing][0]) / 2
         shifts = _mixed([0.0, 0.4 * room, -0.4 * room, 0.8 * room, -0.8 * room], rng)
+        if shift is not None:
+            shifts = [sign * shift, *shifts]
         return [(x + s, y + (up if sign > 0 else down)) for s in shifts]
     return [(x + s, y + sign * 0.07 + level) for s in shifts]  # in front of
 

@@ -141,9 +141,16 @@ class Clause(Scene):
         goes_on = kind in ("VERB", "BE", "HAVE") or (kind in ("RELATION", "BESIDE") and number == 2 and not inverse)
         if kind == "HAVE" and following is not None and following.text not in ("has", "have", "had"):
             goes_on = number == 2 and self.open is not None
+        if kind == "RELATION" and self.verb in ("with", "has") and self.looks_back():
+            return number
         goes_on = goes_on and (phrases[-1].counted or phrases[-1].owned)
         between = self.open is not None and self.open.name == "between"
         return number - 1 if goes_on and not (between and number == 2) else number
+
+    def looks_back(self) -> bool:
+        """Whether the relation after the noun phrases is about their owner: "… inside.", "… inside it"."""
+        following = self.items[self.at + 2] if self.at + 2 < len(self.items) else None
+        return following is None or (isinstance(following, Token) and following.type in ("IT", "STOP", "COMMA"))
 
     def place(self, phrases: list[Phrase]) -> None:
         """Noun phrases in a row, as objects of what is open, or as new things."""
