@@ -36,6 +36,9 @@ class Box:
     y1: float
 
     def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.x0, self.y0, self.x1, self.y1
+        if type(x0) is type(y0) is type(x1) is type(y1) is float and 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1:
+            return  # boxes are made by the thousand
         for name, side in zip(self.__slots__, self, strict=True):
             object.__setattr__(self, name, checked_number(side, f"box {name}"))
         if not (0 <= self.x0 < self.x1 <= 1 and 0 <= self.y0 < self.y1 <= 1):

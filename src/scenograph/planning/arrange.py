@@ -18,7 +18,7 @@ from scenograph.layout import MAX_INSTANCES, Instance, Layout
 from scenograph.planning.blocks import ROOM, Block, build_blocks
 from scenograph.planning.constraints import EDGE, GAP, Part, Row, between_rows, extents, related_rows, solve
 from scenograph.planning.counts import expected_counts, kept_comparisons
-from scenograph.planning.framing import filling, grown, rounded_box
+from scenograph.planning.framing import Frame, filling, grown, rounded_box
 from scenograph.planning.sketch import Extents, Sketch, relation_pairs, sink_of, sketch, touching
 from scenograph.planning.wording import caption_of, phrase_in, say_comparison, say_relation
 
@@ -159,16 +159,18 @@ def _place(
     clear = _clearances(statement, blocks, parts, drawn)
     reach = [extents(p) if p else (0.0, 0.0, 0.0, 0.0) for p in parts]
     places, scale, solved = _solved(stated, clear, reach, [bool(p) for p in parts], touching(statement, blocks), drawn)
-    layout = _layout(statement, parts, places, scale, caption, size)
+    frames = [
+        (places[2 * p.node] + scale * p.dx, places[2 * p.node + 1] + scale * p.dy, scale * p.w, scale * p.h)
+        for listed in parts
+        for p in listed
+    ]
     mirrored = rng.random() < 0.5 and not any(r.name in ("left of", "right of") for r in statement.relations)
-    filled = filling(layout, rng, mirrored=mirrored)
-    checked, plain = check(statement, filled), None
+    layout = _layout(statement, parts, filling(frames, rng, mirrored=mirrored), caption, size)
+    checked = check(statement, layout)
     if not all(checked.relations):
-        plain = check(statement, layout)
-    if plain is None or sum(checked.relations) >= sum(plain.relations):
-        layout = filled
-    else:
-        checked = plain
+        plain = _layout(statement, parts, frames, caption, size)
+        if sum((again := check(statement, plain)).relations) > sum(checked.relations):
+            layout, checked = plain, again
     larger = grown(layout)
     if larger is not layout and sum((again := check(statement, larger)).relations) >= sum(checked.relations):
         layout, checked = larger, again
@@ -355,18 +357,15 @@ def _overlapping(
 def _layout(
     statement: Statement,
     parts: Sequence[Sequence[Part]],
-    places: Sequence[float],
-    scale: float,
+    frames: Sequence[Frame],
     caption: str,
     size: tuple[int, int] | None,
 ) -> Layout:
-    instances = []
+    instances, places = [], iter(frames)
     for thing, listed in zip(statement.things, parts, strict=True):
         if listed:
             words, phrase = caption_of(thing), phrase_in(thing, caption)
-        for _, dx, dy, w, h in listed:
-            node = listed[0].node
-            x, y = places[2 * node] + scale * dx, places[2 * node + 1] + scale * dy
-            box = rounded_box(x, y, scale * w, scale * h)
+        for _ in listed:
+            box = rounded_box(*next(places))
             instances.append(Instance(caption=words, box=box, label=thing.noun, phrase=phrase))
     return Layout(caption=caption, instances=tuple(instances), size=size)

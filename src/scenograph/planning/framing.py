@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
 from scenograph.layout import Box, Layout
 
-__all__ = ["filling", "grown", "rounded_box"]
+__all__ = ["Frame", "filling", "grown", "rounded_box"]
 
+Frame = tuple[float, float, float, float]  # middle x, middle y, width, height
 _FILLED = (0.6, 0.92)  # of the canvas' side, by a whole picture
 _MOST_GROWTH = 2.0
 _DIGITS = 4  # of a box's sides: people read them, and checks see what is written
 _LEAST_SIDE = 0.02  # of the canvas; smaller boxes are enlarged where no relation minds
 
 
-def filling(layout: Layout, rng: Random, *, mirrored: bool) -> Layout:
+def filling(frames: Sequence[Frame], rng: Random, *, mirrored: bool) -> list[Frame]:
     """The same picture grown until it fills most of the canvas, somewhere on it; a thing alone stays as it is."""
-    boxes = [i.box for i in layout.instances]
-    if len(boxes) < 2:
-        return layout
-    x0, y0 = min(b.x0 for b in boxes), min(b.y0 for b in boxes)
-    width, height = max(b.x1 for b in boxes) - x0, max(b.y1 for b in boxes) - y0
+    if len(frames) < 2:
+        return list(frames)
+    x0, y0 = min(x - w / 2 for x, _, w, _ in frames), min(y - h / 2 for _, y, _, h in frames)
+    width, height = max(x + w / 2 for x, _, w, _ in frames) - x0, max(y + h / 2 for _, y, _, h in frames) - y0
     factor = max(1.0, min(rng.uniform(*_FILLED) / max(width, height), _MOST_GROWTH))
     left, top = (rng.triangular(0, max(0.0, 1 - factor * extent)) for extent in (width, height))
-    moved = []
-    for box in boxes:
-        x, y = box.center
-        across = x0 + width - x if mirrored else x - x0
-        moved.append(
-            rounded_box(left + factor * across, top + factor * (y - y0), factor * box.width, factor * box.height)
-        )
-    return replace(layout, instances=tuple(replace(i, box=b) for i, b in zip(layout.instances, moved, strict=True)))
+    right = x0 + width
+    return [
+        (left + factor * (right - x if mirrored else x - x0), top + factor * (y - y0), factor * w, factor * h)
+        for x, y, w, h in frames
+    ]
 
 
 def grown(layout: Layout) -> Layout:
