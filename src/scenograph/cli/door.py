@@ -89,15 +89,22 @@ def schema() -> None:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option("--base", metavar="NAME", help="What a GLIGEN release was trained on; default SD 1.4 from the hub.")
 @volume
-def convert(file: Path, out: Path) -> None:
+def convert(file: Path, out: Path, base: str | None) -> None:
     """Turn a pickle into safetensors.
 
-    FILE is a checkpoint (.ckpt, .pt, .bin), OUT ends in .safetensors; nothing in the pickle is run.
+    FILE is a checkpoint (.ckpt, .pt, .bin), OUT ends in .safetensors; nothing in the pickle is run. With another OUT,
+    FILE is the original release of GLIGEN and OUT becomes a diffusers folder.
     """
-    from scenograph.models.convert import convert_pickle
+    if out.suffix == ".safetensors":
+        from scenograph.models.convert import convert_pickle
 
-    say(str(convert_pickle(file, out)))
+        say(str(convert_pickle(file, out)))
+        return
+    from scenograph.models.gligen_release import BASE, convert_gligen
+
+    say(str(convert_gligen(file, out, base=base or BASE)))
 
 
 for command in (plan, paint, judge, world, train, bench, schema, convert):

@@ -30,7 +30,7 @@ def convert_pickle(path: str | Path, out: str | Path) -> Path:
     path, out = Path(path), Path(out)
     if out.suffix != ".safetensors":
         raise CheckpointError(f"cannot convert to {str(out)!r}; expected a name that ends in .safetensors")
-    tensors = _tensors(_load(path), path)
+    tensors = _tensors(open_pickle(path), path)
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     os.close(handle)
@@ -43,9 +43,14 @@ def convert_pickle(path: str | Path, out: str | Path) -> Path:
     return out
 
 
-def _load(path: Path) -> Any:
+def open_pickle(path: Path) -> Any:
+    """What a pickle holds, without running anything in it. Raises CheckpointError.
+
+    Settings that some trainings store beside their weights (OmegaConf's classes) come out as empty shells.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_shells(path)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"no checkpoint at {str(path)!r}; expected a .ckpt, .pt, .pth or .bin file") from error
     except pickle.UnpicklingError as error:
@@ -57,6 +62,19 @@ def _load(path: Path) -> Any:
         raise CheckpointError(
             f"cannot read {str(path)!r} ({type(error).__name__}); expected a file written by torch.save: fetch it again"
         ) from error
+
+
+class _Shell:
+    """Stands for a class that is not wanted: it takes any state and keeps none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+def _shells(path: Path) -> list[Any]:
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    return [(type(name, (_Shell,), {}), name) for name in names if name.split(".")[0] in ("omegaconf", "typing")]
 
 
 def _tensors(loaded: Any, path: Path) -> dict[str, torch.Tensor]:

@@ -17,6 +17,8 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 # Name -> folder below WEIGHTS. Judge A reports only; judge B may select, reward and train.
 EMBEDDED = {
     "tiny-sd": "tiny-sd",
+    "tiny-gligen": "tiny-gligen",
+    "tiny-goal": "tiny-goal",
     "clip-a": "judge-a/clip",
     "clip-b": "judge-b/clip",
     "detector-a": "judge-a/detector",

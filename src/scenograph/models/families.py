@@ -33,6 +33,8 @@ class Family:
     """Class of diffusers that holds the parts."""
     single_file_text: str
     """A tensor-name prefix of this family's text encoder in the original single-file format, and of no other's."""
+    also: tuple[str, ...] = ()
+    """Other pipeline classes whose folders hold the same parts."""
 
     def pipeline_class(self) -> Any:
         """The diffusers class, imported here: naming a family must not cost seconds."""
@@ -42,7 +44,12 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "sd": Family(name="sd", pipeline="StableDiffusionPipeline", single_file_text="cond_stage_model."),
+    "sd": Family(
+        name="sd",
+        pipeline="StableDiffusionPipeline",
+        single_file_text="cond_stage_model.",
+        also=("StableDiffusionGLIGENPipeline",),
+    ),
     "sdxl": Family(name="sdxl", pipeline="StableDiffusionXLPipeline", single_file_text="conditioner.embedders.1."),
 }
 
@@ -66,7 +73,7 @@ def family_of_folder(index: Path, name: str) -> Family:
             "expected a JSON object with _class_name: fetch or save the checkpoint again"
         ) from error
     for family in FAMILIES.values():
-        if found == family.pipeline:
+        if found == family.pipeline or found in family.also:
             return family
     raise CheckpointError(
         f"{name!r} holds a {found}, expected a {known_pipelines()}; name a text-to-image SD 1.x, 2.x or XL checkpoint"

@@ -1,9 +1,9 @@
 """A name → a stock diffusers pipeline, frozen and on its device.
 
-A name is tried as: an existing folder (diffusers layout) or file (.safetensors in the original layout), an embedded
-model, a hub id. Pickles are never opened here: they may run code, so they go through `scenograph convert`
-(`convert.py`). Whatever is wrong with a checkpoint comes out as one CheckpointError line, and an unreachable hub costs
-seconds, not the minutes of the client's retries.
+A name is tried as: an existing folder (diffusers layout, or a delta of `gated.py`) or file (.safetensors in the
+original layout), an embedded model, a hub id. Pickles are never opened here: they may run code, so they go through
+`scenograph convert` (`convert.py`). Whatever is wrong with a checkpoint comes out as one CheckpointError line, and an
+unreachable hub costs seconds, not the minutes of the client's retries.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 from scenograph.errors import CheckpointError, DependencyError
 from scenograph.models.families import Family, check_channels, family_of_file, family_of_folder
+from scenograph.models.gated import DELTA, apply_delta, base_of
 
 _HUB_SECONDS = 5.0  # for one look at the hub, and for the head of a file
 _AGAIN = "fetch or save the checkpoint again"
@@ -63,7 +64,9 @@ def load_pipeline(
     device = pick_device(device)
     dtype = pick_dtype(dtype, device)
     source = _locate(name)
-    if source is None:
+    if source is not None and (source / DELTA).is_file():
+        family, pipeline = _load_delta(source, dtype, variant, config)
+    elif source is None:
         family, pipeline = _load_from_hub(str(name), dtype, variant)
     elif source.is_file():
         family, pipeline = _load_file(source, dtype, config)
@@ -141,6 +144,16 @@ def _locate(name: str | Path) -> Path | None:
             f"unknown model {text!r}; expected a hub id (owner/name), a folder, a .safetensors file or tiny-sd"
         )
     return None
+
+
+def _load_delta(folder: Path, dtype: torch.dtype, variant: str | None, config: str | Path | None) -> tuple[Family, Any]:
+    """The checkpoint that a delta stands on, with the delta's UNet."""
+    base = base_of(folder)
+    if (Path(base) / DELTA).resolve() == (folder / DELTA).resolve():
+        raise CheckpointError(f"the delta {str(folder)!r} names itself as its base; expected another checkpoint")
+    family, pipeline = load_pipeline(base, dtype=dtype, device="cpu", variant=variant, config=config)
+    pipeline.register_modules(unet=apply_delta(pipeline.unet, folder))
+    return family, pipeline
 
 
 def _load_folder(folder: Path, name: str, dtype: torch.dtype, variant: str | None) -> tuple[Family, Any]:

@@ -1,8 +1,8 @@
 """Prompts → what the UNet is conditioned on, and latents → picture, through the stock pipelines' own parts.
 
 SD takes the text features alone; SDXL adds pooled text and the canvas size. The unconditional half of classifier-free
-guidance is the negative prompt. With none given, SD encodes "" and SDXL (as its checkpoints configure it) takes zeros:
-both as the stock pipelines do by default.
+guidance is the negative prompt, with null grounding where a gated UNet is grounded (`gligen.py`). With none given, SD
+encodes "" and SDXL (as its checkpoints configure it) takes zeros: both as the stock pipelines do by default.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from scenograph.errors import PhraseError
+from scenograph.painting.gligen import Grounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,16 +26,22 @@ class Condition:
     """Text features, one row per token."""
     added: dict[str, Tensor] = field(default_factory=dict)
     """SDXL: `text_embeds` (B, P) and `time_ids` (B, 6). Empty for SD."""
+    grounding: Grounding | None = None
+    """GLIGEN's tokens; None leaves the gated layers out."""
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the UNet."""
-        return {"encoder_hidden_states": self.text_BLD, "added_cond_kwargs": self.added or None}
+        grounded = {} if self.grounding is None else {"cross_attention_kwargs": {"gligen": self.grounding.arguments()}}
+        return {"encoder_hidden_states": self.text_BLD, "added_cond_kwargs": self.added or None, **grounded}
 
 
 def joined(first: Condition, second: Condition) -> Condition:
     """Both halves as one batch of 2B."""
     added = {name: torch.cat([first.added[name], second.added[name]]) for name in first.added}
-    return Condition(text_BLD=torch.cat([first.text_BLD, second.text_BLD]), added=added)
+    grounding = None
+    if first.grounding is not None and second.grounding is not None:
+        grounding = first.grounding + second.grounding
+    return Condition(text_BLD=torch.cat([first.text_BLD, second.text_BLD]), added=added, grounding=grounding)
 
 
 @torch.no_grad()

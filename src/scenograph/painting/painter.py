@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from scenograph.models.families import Family, default_size
 from scenograph.models.loading import freeze, load_pipeline
 from scenograph.models.loras import add_lora
 from scenograph.painting.conditioning import decode, encode
+from scenograph.painting.gligen import checked_beta, ground
 from scenograph.painting.guidance import METHODS, Guidance
 from scenograph.painting.guidance import method as named_method
 from scenograph.painting.guidance.log import Series, StepLog
@@ -153,6 +154,7 @@ class Painter:
         height: int | None = None,
         template: str = "{}",
         strict: bool = False,
+        gligen_beta: float | None = None,
         progress: bool = True,
         output: Output = "pil",
         batch_size: int = 4,
@@ -169,6 +171,7 @@ class Painter:
             width, height: pixels; default the checkpoint's own.
             template: the prompt around the caption, such as "A photo of {}".
             strict: refuse captions that do not name every instance, instead of appending what is missing.
+            gligen_beta: share of the steps, from the first, that a GLIGEN checkpoint is grounded in; None: 0.3.
             progress: a bar on stderr, where that is a terminal.
             output: "pil" images or "latent" tensors; batch_size: how many samples go through the UNet at once.
 
@@ -177,12 +180,13 @@ class Painter:
         jobs = _jobs(layouts, seeds, negative_prompt)
         size = self._canvas(width, height)
         steps, batch_size = _checked(steps=steps, cfg=cfg, batch_size=batch_size)
+        beta = checked_beta(self.pipeline.unet, gligen_beta)
         method, guidance = _method(guidance)
         scheduler = make_scheduler(scheduler, self.pipeline.scheduler)[0]
         prompts = [job.layout.prompt(strict=strict, template=template) for job in jobs]
         settings = {
             **{"steps": steps, "cfg": cfg, "scheduler": scheduler, "template": template, "strict": strict},
-            **{"width": size[0], "height": size[1]},
+            **{"width": size[0], "height": size[1], "gligen_beta": beta},
             "guidance": None if guidance is None else repr(guidance),
             **self._state(),
         }
@@ -223,6 +227,7 @@ class Painter:
             guidance=recipe["method"],
             seeds=recipe["seed"],
             progress=progress,
+            gligen_beta=recipe.get("gligen_beta"),
             **{key: recipe[key] for key in SETTINGS},
         )[0]
 
@@ -242,6 +247,10 @@ class Painter:
         if guidance is not None:
             tokens = [locate(self.pipeline.tokenizer, prompt, job.layout) for job, prompt in batch]
         condition, uncondition = encode(self.pipeline, texts, negatives, size)
+        if settings["gligen_beta"]:
+            grounding = ground(self.pipeline, [job.layout for job, _ in batch])
+            condition = replace(condition, grounding=grounding)
+            uncondition = replace(uncondition, grounding=grounding.null())
         latents_BCHW = sample(
             self.pipeline,
             condition,
@@ -252,6 +261,7 @@ class Painter:
             size=size,
             steps=settings["steps"],
             cfg=settings["cfg"],
+            grounded=settings["gligen_beta"],
             guidance=guidance,
             tokens=tokens,
             progress=progress,

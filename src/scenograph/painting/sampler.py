@@ -12,7 +12,7 @@ closures of `Step`, which are differentiable in the latents. The loop itself bui
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -47,6 +47,11 @@ class Denoiser:
     scale_embedding_BD: Tensor | None = None
     """Guidance-distilled UNets (LCM) take the CFG scale as an input and are never run unconditionally."""
 
+    def ungrounded(self) -> Denoiser:
+        """The same without GLIGEN's tokens."""
+        condition, uncondition = (replace(half, grounding=None) for half in (self.condition, self.uncondition))
+        return replace(self, condition=condition, uncondition=uncondition)
+
     def guided(self, model_input_BCHW: Tensor, timestep: Tensor) -> Tensor:
         """Prediction with classifier-free guidance; one pass when cfg ≤ 1."""
         if self.cfg <= 1 or self.scale_embedding_BD is not None:
@@ -79,6 +84,7 @@ def sample(
     size: tuple[int, int],
     steps: int,
     cfg: float,
+    grounded: float = 1.0,
     guidance: Guide | None = None,
     tokens: Sequence[TokenLayout] = (),
     progress: bool = False,
@@ -92,6 +98,7 @@ def sample(
         generators: one per sample; initial and later noise of a sample come from its own generator alone, the noise
             of guidance from one beside it that its seed decides.
         size: canvas (width, height) in pixels, multiples of the VAE factor.
+        grounded: share of the steps, from the first, that see the conditions' grounding (GLIGEN's β).
         tokens: where each sample's phrases are; needed with guidance.
 
     Raises GuidanceError when guidance returns a latent that is not finite.
@@ -104,8 +111,11 @@ def sample(
     denoiser = _denoiser(pipeline, condition, uncondition, cfg)
     latents = _initial_latents(pipeline, condition, size, generators) * scheduler.init_noise_sigma
     timesteps, aside = scheduler.timesteps, [beside(generator) for generator in generators]
+    last_grounded = int(grounded * len(timesteps))
     # disable=None: no bar where stderr is not a terminal
     for index, timestep in enumerate(tqdm(timesteps, desc="painting", disable=None if progress else True)):
+        if index == last_grounded:
+            denoiser = denoiser.ungrounded()
         if guidance is not None:
             state = _step(denoiser, scheduler, index, timestep, tokens, aside, latents)
             latents, moved_B = _guide(guidance, latents, state, latent_scale(scheduler, index))
