@@ -11,6 +11,9 @@ Layout energies need the middle block and the first up block with cross-attentio
 a graph, for updates that also need the prediction of the same latent. Either way nothing behind the last map is kept
 for backward, and the network's weights are frozen while the capture lasts.
 
+`observe` is the same for training: the network learns, nothing is cut, and the maps are computed after the forward from
+the inputs that the watched layers saw, so gradient checkpointing (which runs layers twice) does not disturb them.
+
 Not here: what to do with the maps (`guidance/`), self-attention, transformers (SD3).
 """
 
@@ -117,6 +120,44 @@ def capture(unet: nn.Module, layers: Layers, *, cut: Cut) -> Iterator[Recording]
             handle.remove()
         for parameter in learning:
             parameter.requires_grad_(True)
+
+
+class Observed:
+    """What the watched layers of the latest forward saw. Made by `observe`."""
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        self._layers = layers
+        self._seen: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def maps(self) -> dict[str, Tensor]:
+        """Layer name → maps_BHQT of the latest forward, inside its graph. Raises GuidanceError before a forward."""
+        missing = [name for name in self._layers if name not in self._seen]
+        if missing:
+            raise GuidanceError(f"the forward never reached {missing[0]}")
+        seen, self._seen = self._seen, {}
+        return {name: _probabilities(self._layers[name], *args, **kwargs) for name, (args, kwargs) in seen.items()}
+
+    def _watch(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+        def hook(attention: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self._seen[name] = args, kwargs
+
+        return hook
+
+
+@contextmanager
+def observe(unet: nn.Module, layers: Layers) -> Iterator[Observed]:
+    """Watch cross-attention layers of a network in training while the context lasts.
+
+    Raises GuidanceError for unknown names or an empty choice.
+    """
+    chosen = _choose(unet, layers)
+    observed = Observed(chosen)
+    handles = [m.register_forward_pre_hook(observed._watch(name), with_kwargs=True) for name, m in chosen.items()]
+    try:
+        yield observed
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def cross_attentions(unet: nn.Module) -> dict[str, nn.Module]:

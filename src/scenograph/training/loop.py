@@ -120,6 +120,13 @@ class Run:
         """The only source of randomness for the batch of a step (and process)."""
         return np.random.default_rng([self.plan.seed, step, self.accelerator.process_index])
 
+    def sample_rngs(self, step: int) -> list[np.random.Generator]:
+        """One source of randomness for each sample of a step's batch, told apart across processes: two processes draw
+        together what one draws with twice the batch.
+        """
+        first = self.accelerator.process_index * self.plan.batch
+        return [np.random.default_rng([self.plan.seed, step, first + i]) for i in range(self.plan.batch)]
+
     def steps(self) -> Iterator[int]:
         """The steps left to do, with a progress bar and a checkpoint every few minutes."""
         bar = tqdm(total=self.plan.steps, initial=self.step, desc=self.what, mininterval=5, unit="step")

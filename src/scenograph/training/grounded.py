@@ -1,0 +1,134 @@
+"""Pictures with layouts for training gated UNets: latents encoded once, captions and boxes drawn anew each time.
+
+GLIGEN and GOAL train on the same batches: of every sample a picture's latent, its caption (empty for some), its
+instances (none for some), noise and a timestep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from scenograph.datasets.drawn import DrawnScenes
+from scenograph.errors import TrainingError
+from scenograph.layout import Layout
+from scenograph.painting.gligen import MOST
+from scenograph.world.scenes import retell
+
+__all__ = ["Batch", "Grounded", "Pictures", "draw_batch", "encode_pictures", "of_scenes"]
+
+
+class Pictures(Protocol):
+    """A data set of pictures with layouts (`datasets.coco`, `datasets.goal2k`)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, Layout]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grounded:
+    """Scaled latents of N pictures, float16 (N, C, H, W), and what to say of picture `index` this time."""
+
+    latents_NCHW: np.ndarray
+    layout: Callable[[int, np.random.Generator], Layout]
+
+
+class Batch(NamedTuple):
+    """B samples; `told` where the caption was not dropped."""
+
+    latents_BCHW: Tensor
+    noise_BCHW: Tensor
+    t_B: Tensor
+    ids_BT: Tensor
+    layouts: list[Layout]
+    told: list[bool]
+
+
+def of_scenes(drawn: DrawnScenes, latents_NCHW: np.ndarray) -> Grounded:
+    """Drawn scenes; most captions are told anew."""
+
+    def layout(index: int, rng: np.random.Generator) -> Layout:
+        scene = drawn.scene(index)
+        if rng.random() < 0.3:
+            return scene.layout
+        return replace(scene, described=retell(scene, Random(int(rng.integers(1 << 62))))).layout
+
+    return Grounded(latents_NCHW=latents_NCHW, layout=layout)
+
+
+@torch.no_grad()
+def encode_pictures(pictures: Pictures, vae: Any, path: str | Path, *, batch: int = 8) -> Grounded:
+    """Latents of a data set by the VAE's mean, kept in `path` (.npy): a second training reads them.
+
+    Raises TrainingError when the set is empty, or `path` holds the latents of another set or VAE.
+    """
+    path, count = Path(path), len(pictures)
+    if not count:
+        raise TrainingError("the data set holds no picture with boxes; expected at least one")
+    if path.exists():
+        latents_NCHW = np.load(path, mmap_mode="r")
+        if len(latents_NCHW) != count or not np.allclose(
+            latents_NCHW[0], _encoded(vae, [pictures[0][0]])[0], atol=0.05
+        ):
+            raise TrainingError(f"{path} holds latents of another data set or autoencoder; name another run folder")
+    else:
+        parts = []
+        for start in tqdm(range(0, count, batch), desc="encoding", unit="batch", mininterval=2):
+            parts.append(_encoded(vae, [pictures[i][0] for i in range(start, min(start + batch, count))]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(parts))
+        partial.rename(path)
+        latents_NCHW = np.load(path, mmap_mode="r")
+    return Grounded(latents_NCHW=latents_NCHW, layout=lambda index, rng: pictures[index][1])
+
+
+def _encoded(vae: Any, images: Sequence[Image.Image]) -> np.ndarray:
+    pixels_BHWC = torch.from_numpy(np.stack([np.asarray(image.convert("RGB")) for image in images]))
+    pixels_BCHW = (pixels_BHWC.permute(0, 3, 1, 2).float() / 127.5 - 1).to(vae.device, vae.dtype)
+    latents: np.ndarray = (vae.encode(pixels_BCHW).latent_dist.mean * vae.config.scaling_factor).float().cpu().numpy()
+    return latents.astype(np.float16)
+
+
+def draw_batch(
+    data: Grounded,
+    rngs: Sequence[np.random.Generator],
+    tokenizer: Any,
+    *,
+    timesteps: int,
+    drop_caption: float,
+    drop_grounding: float,
+) -> Batch:
+    """One sample for each generator, which alone decides it; instances beyond 30 are left out, the smallest first."""
+    picked, noises, times, captions, layouts, told = [], [], [], [], [], []
+    for rng in rngs:
+        index = int(rng.integers(len(data.latents_NCHW)))
+        layout = data.layout(index, rng)
+        told.append(bool(rng.random() >= drop_caption))
+        if rng.random() < drop_grounding:
+            layout = replace(layout, instances=())
+        elif len(layout.instances) > MOST:
+            layout = replace(layout, instances=_largest(layout))
+        picked.append(np.asarray(data.latents_NCHW[index], np.float32))
+        noises.append(rng.standard_normal(picked[-1].shape, dtype=np.float32))
+        times.append(int(rng.integers(timesteps)))
+        captions.append(layout.caption if told[-1] else "")
+        layouts.append(layout)
+    ids_BT = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    latents_BCHW = torch.from_numpy(np.stack(picked)).contiguous(memory_format=torch.channels_last)
+    return Batch(latents_BCHW, torch.from_numpy(np.stack(noises)), torch.tensor(times), ids_BT, layouts, told)
+
+
+def _largest(layout: Layout) -> tuple[Any, ...]:
+    order = sorted(range(len(layout.instances)), key=lambda i: -layout.instances[i].box.area)[:MOST]
+    return tuple(layout.instances[i] for i in sorted(order))

@@ -1,0 +1,209 @@
+"""Training gated layers: what learns, what does not, and that stopping, splitting and checkpointing change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler, StableDiffusionPipeline
+from PIL import Image
+
+from scenograph.errors import TrainingError
+from scenograph.judging.clip import TransformersClip
+from scenograph.layout import Box, Instance, Layout
+from scenograph.models.gated import add_gates, is_gate
+from scenograph.painting.attention import observe
+from scenograph.recipes import world as recipes
+from scenograph.training.alignment import decoder_layers
+from scenograph.training.clip import build_clip
+from scenograph.training.gligen import GligenRecipe, train_gligen
+from scenograph.training.goal import GoalRecipe, goal_loss, is_trained, train_goal
+from scenograph.training.grounded import Grounded, draw_batch, encode_pictures
+from scenograph.training.loop import Plan
+from tests.tiny import tiny_sd_parts
+
+PLAN = Plan(steps=3, batch=2, lr=1e-3, seed=5, warmup=1, log_every=1, ema=None)
+
+
+def pipeline(*, gated: bool = False) -> Any:
+    parts = tiny_sd_parts()
+    if gated:
+        parts["unet"] = add_gates(parts["unet"])
+        with torch.no_grad():
+            for name, parameter in parts["unet"].named_parameters():
+                if name.endswith(("alpha_attn", "alpha_dense")):
+                    parameter.fill_(0.5)
+    return StableDiffusionPipeline(**parts)
+
+
+def data() -> Grounded:
+    layouts = [
+        Layout(
+            caption="a red dog and a cat",
+            instances=(
+                Instance(caption="a red dog", box=Box(0.1, 0.2, 0.5, 0.9), phrase="a red dog"),
+                Instance(caption="a cat", box=Box(0.6, 0.1, 0.95, 0.5), phrase="a cat"),
+            ),
+        ),
+        Layout(caption="a blue car", instances=(Instance(caption="a blue car", box=Box(0.3, 0.3, 0.8, 0.7)),)),
+    ]
+    latents = np.random.default_rng(0).standard_normal((2, 4, 16, 16)).astype(np.float16)
+    return Grounded(latents_NCHW=latents, layout=lambda index, rng: layouts[index])
+
+
+@pytest.fixture(scope="module")
+def clip() -> TransformersClip:
+    parts = tiny_sd_parts()
+    return TransformersClip(build_clip(recipes.clip_b(), parts["text_encoder"]), parts["tokenizer"])
+
+
+def state(unet: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in unet.state_dict().items()}
+
+
+def test_gligen_trains_its_gates_and_nothing_else(tmp_path: Path) -> None:
+    made = pipeline()
+    before = state(add_gates(made.unet, seed=PLAN.seed))
+    unet = train_gligen(GligenRecipe(name="g", plan=PLAN), data(), made, tmp_path)
+    changed = {name for name, tensor in unet.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed and all(is_gate(name) for name in changed)
+    assert made.unet is unet and not any(p.requires_grad for p in unet.parameters())
+
+
+def test_goal_trains_attention_and_gates_and_nothing_else(tmp_path: Path, clip: TransformersClip) -> None:
+    made = pipeline(gated=True)
+    before, vae, reader = state(made.unet), state(made.vae), state(clip.model)
+    unet = train_goal(GoalRecipe(name="g", plan=PLAN), data(), made, clip, tmp_path)
+    changed = {name for name, tensor in unet.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name for name in before if is_trained(name)} == changed
+    assert not any("position_net" in name for name in changed)
+    assert all(torch.equal(tensor, vae[name]) for name, tensor in made.vae.state_dict().items())
+    assert all(torch.equal(tensor, reader[name]) for name, tensor in clip.model.state_dict().items())
+    log = (tmp_path / "log.jsonl").read_text()
+    assert all(f'"{part}"' in log for part in ("loss", "ldm", "inside", "outside", "local", "global"))
+
+
+def losses(recipe: GoalRecipe, clip: TransformersClip, made: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    rngs = [np.random.default_rng([1, i]) for i in range(4)]
+    batch = draw_batch(data(), rngs, made.tokenizer, timesteps=1000, drop_caption=0.0, drop_grounding=0.0)
+    schedule = DDPMScheduler.from_config(made.scheduler.config)
+    with observe(made.unet, decoder_layers(made.unet, (16, 16))) as observed:
+        return goal_loss(recipe, batch, made, schedule, made.unet, clip, observed if recipe.beta else None)
+
+
+@pytest.mark.parametrize("part", ["local", "global", "inside", "outside"])
+def test_every_part_reaches_the_gated_layers(part: str, clip: TransformersClip) -> None:
+    made = pipeline(gated=True)
+    clip.model.requires_grad_(False)
+    made.vae.requires_grad_(False)
+    _, parts = losses(GoalRecipe(name="g", plan=PLAN), clip, made)
+    parts[part].backward()  # type: ignore[no-untyped-call]
+    reached = [n for n, p in made.unet.named_parameters() if ".fuser." in n and p.grad is not None and p.grad.any()]
+    assert reached
+    assert all(p.grad is None for p in made.vae.parameters())
+
+
+def test_the_loss_is_the_weighted_sum(clip: TransformersClip) -> None:
+    recipe = GoalRecipe(name="g", plan=PLAN, alpha=0.3, beta=0.2, local_weight=2.0)
+    loss, parts = losses(recipe, clip, pipeline(gated=True))
+    expected = parts["ldm"] + 0.3 * (2 * parts["local"] + parts["global"]) + 0.2 * (parts["inside"] + parts["outside"])
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    plain, parts = losses(replace(recipe, alpha=0.0, beta=0.0), clip, pipeline(gated=True))
+    assert set(parts) == {"ldm"} and plain.item() == pytest.approx(parts["ldm"].item())
+
+
+def test_late_steps_are_left_out_of_the_semantics(clip: TransformersClip) -> None:
+    recipe = GoalRecipe(name="g", plan=PLAN, max_timestep=-1)
+    _, parts = losses(recipe, clip, pipeline(gated=True))
+    assert parts["local"].item() == parts["global"].item() == 0
+    weighted, _ = losses(replace(recipe, max_timestep=None, by_noise=True), clip, pipeline(gated=True))
+    whole, _ = losses(replace(recipe, max_timestep=None), clip, pipeline(gated=True))
+    assert weighted < whole
+
+
+def test_gradient_checkpointing_changes_no_gradient(clip: TransformersClip) -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        made = pipeline(gated=True)
+        made.unet.train()
+        if checkpointing:
+            made.unet.enable_gradient_checkpointing()
+        loss, _ = losses(GoalRecipe(name="g", plan=PLAN, alpha=1.0, beta=1.0), clip, made)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients.append({n: p.grad for n, p in made.unet.named_parameters() if is_trained(n)})
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-6), name
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path: Path, clip: TransformersClip) -> None:
+    def train(folder: str, steps: int) -> dict[str, torch.Tensor]:
+        recipe = GoalRecipe(name="g", plan=replace(PLAN, steps=steps, warmup=0, final_lr=1.0, ema=0.9))
+        return state(train_goal(recipe, data(), pipeline(gated=True), clip, tmp_path / folder))
+
+    whole = train("whole", 4)
+    train("parts", 2)
+    again = train("parts", 4)
+    assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())
+
+
+def test_two_samples_each_draw_what_four_draw_together() -> None:
+    """The data side of "two processes equal one with double batch"; the loss side is `accelerate`'s mean."""
+    both = [np.random.default_rng([5, 0, i]) for i in range(4)]
+    halves = [[np.random.default_rng([5, 0, first + i]) for i in range(2)] for first in (0, 2)]
+    made = pipeline()
+
+    def draw(rngs: list[np.random.Generator]) -> Any:
+        return draw_batch(data(), rngs, made.tokenizer, timesteps=1000, drop_caption=0.2, drop_grounding=0.2)
+
+    whole, parts = draw(both), [draw(half) for half in halves]
+    assert torch.equal(whole.noise_BCHW, torch.cat([p.noise_BCHW for p in parts]))
+    assert whole.layouts == [layout for p in parts for layout in p.layouts]
+
+
+def test_wrong_starts_are_one_line(tmp_path: Path, clip: TransformersClip) -> None:
+    with pytest.raises(TrainingError, match="train gligen first"):
+        train_goal(GoalRecipe(name="g", plan=PLAN), data(), pipeline(), clip, tmp_path)
+    with pytest.raises(TrainingError, match="set alpha to 0"):
+        train_goal(GoalRecipe(name="g", plan=PLAN), data(), pipeline(gated=True), None, tmp_path)
+
+
+class _Folder:
+    """Three pictures with a box each, as a data set reader hands them out."""
+
+    def __init__(self, count: int = 3) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, Layout]:
+        image = Image.new("RGB", (128, 128), (60 * index, 200, 30))
+        many = (Instance(caption="a dog", box=Box(0.1, 0.1, 0.2 + 0.02 * index, 0.3)),)
+        return image, Layout(caption="a dog", instances=many)
+
+
+def test_pictures_are_encoded_once(tmp_path: Path) -> None:
+    made = pipeline()
+    first = encode_pictures(_Folder(), made.vae, tmp_path / "latents.npy", batch=2)
+    assert first.latents_NCHW.shape == (3, 4, 16, 16) and first.latents_NCHW.dtype == np.float16
+    written = (tmp_path / "latents.npy").stat().st_mtime_ns
+    encode_pictures(_Folder(), made.vae, tmp_path / "latents.npy")
+    assert (tmp_path / "latents.npy").stat().st_mtime_ns == written
+    with pytest.raises(TrainingError, match="another data set"):
+        encode_pictures(_Folder(2), made.vae, tmp_path / "latents.npy")
+    with pytest.raises(TrainingError, match="at least one"):
+        encode_pictures(_Folder(0), made.vae, tmp_path / "none.npy")
+
+
+def test_at_most_thirty_instances_the_largest() -> None:
+    boxes = [Box(0.0, 0.0, 0.01 * (i + 1), 0.5) for i in range(40)]
+    layout = Layout(caption="dogs", instances=tuple(Instance(caption="dog", box=box) for box in boxes))
+    many = Grounded(latents_NCHW=np.zeros((1, 4, 16, 16), np.float16), layout=lambda index, rng: layout)
+    made = pipeline()
+    rngs = [np.random.default_rng(0)]
+    batch = draw_batch(many, rngs, made.tokenizer, timesteps=10, drop_caption=0.0, drop_grounding=0.0)
+    assert [i.box for i in batch.layouts[0].instances] == boxes[10:]
