@@ -207,3 +207,41 @@ def test_at_most_thirty_instances_the_largest() -> None:
     rngs = [np.random.default_rng(0)]
     batch = draw_batch(many, rngs, made.tokenizer, timesteps=10, drop_caption=0.0, drop_grounding=0.0)
     assert [i.box for i in batch.layouts[0].instances] == boxes[10:]
+
+
+_SCRIPT = """
+import sys
+from tests.training.test_goal import GligenRecipe, data, pipeline, replace, train_gligen, PLAN
+import torch
+torch.set_num_threads(1)
+batch, folder = int(sys.argv[1]), sys.argv[2]
+plan = replace(PLAN, batch=batch, steps=3, warmup=0)
+train_gligen(GligenRecipe(name="g", plan=plan), data(), pipeline(), folder)
+"""
+
+
+def test_two_processes_equal_one_with_double_batch(tmp_path: Path) -> None:
+    import json
+    import os
+    import subprocess
+    import sys
+
+    (tmp_path / "train.py").write_text(_SCRIPT)
+    root = Path(__file__).parent.parent.parent
+    env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    # On CPUs `accelerate launch` needs MPI for more than one process; torchrun sets what accelerate reads just so.
+    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    for module, batch, folder in ((launch, 2, "two"), ([], 4, "one")):
+        start = [sys.executable, "-m", *module] if module else [sys.executable]
+        command = [*start, str(tmp_path / "train.py"), str(batch), str(tmp_path / folder)]
+        done = subprocess.run(command, env=env, cwd=root, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stderr[-2000:]
+    rows = [
+        [json.loads(line) for line in (tmp_path / f / "log.jsonl").read_text().splitlines()] for f in ("two", "one")
+    ]
+    assert len(rows[0]) == len(rows[1]) == 3
+    for two, one in zip(*rows, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+    states = [torch.load(tmp_path / f / "checkpoint.pt", weights_only=True)["model"] for f in ("two", "one")]
+    for name, tensor in states[0].items():
+        assert torch.allclose(tensor, states[1][name], atol=2e-4), name

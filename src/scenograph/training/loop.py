@@ -252,13 +252,20 @@ class Run:
             write_whole(self.folder / "log.jsonl", "".join(kept))
 
     def _log(self) -> dict[str, str]:
-        means = {name: float(torch.stack(values).mean()) for name, values in self._parts.items()}
+        means = {name: float(self._mean(values)) for name, values in self._parts.items()}
         self._parts.clear()
         row = {"step": self.step, "seconds": round(self.seconds, 1), "lr": self.plan.lr_at(self.step), **means}
         if self.accelerator.is_main_process:
             with (self.folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
         return {name: f"{value:.4g}" for name, value in means.items()}
+
+    def _mean(self, values: list[Tensor]) -> Tensor:
+        """Over the steps since the last row, and over all processes."""
+        mean = torch.stack(values).mean()
+        if self.accelerator.num_processes > 1:
+            mean = self.accelerator.reduce(mean, reduction="mean")  # type: ignore[assignment]
+        return mean
 
     def _draw_curve(self) -> None:
         rows = self._rows()
