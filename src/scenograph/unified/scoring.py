@@ -1,0 +1,86 @@
+"""Teacher-forced passes over given tokens, with gradients: logits, losses and the log-probs of what was drawn.
+
+Every target is predicted from the token before it. `image_log_probs` scores drawn images under the very distribution
+that they were drawn from, guidance and cuts included: scoring with the conditional model alone what guidance drew, as a
+public GRPO for Janus does, makes the policy ratio wrong from the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scenograph.unified.batch import Batch, collate, embed
+from scenograph.unified.passes import hidden, image_logits, text_logits
+from scenograph.unified.sampler import Sampling, guided_logits, sampling_log_probs
+from scenograph.unified.sequence import Kind, Role, Segment, TokenSequence
+
+__all__ = ["TEXT_ROLES", "forced_image_logits", "image_log_probs", "states", "targets", "token_losses"]
+
+TEXT_ROLES = (Role.MARK, Role.EXPRESSION, Role.BOX)
+
+
+def states(model: Any, batch: Batch, *, images_BND: Tensor | None = None, features_BND: Tensor | None = None) -> Tensor:
+    """The language model's states (batch, tokens, width); the arguments are those of `embed`."""
+    embeds_BTD = embed(model, batch, images_BND=images_BND, features_BND=features_BND)
+    return hidden(model, embeds_BTD, batch.mask(), batch.positions())
+
+
+def targets(batch: Batch, roles: Collection[Role]) -> Tensor:
+    """Which tokens have one of these roles, bool (batch, tokens)."""
+    return torch.isin(batch.roles_BT, batch.roles_BT.new_tensor(sorted(roles)))
+
+
+def _before(states_BTD: Tensor, wanted_BT: Tensor) -> Tensor:
+    """The states (targets, width) from which the wanted tokens are predicted."""
+    return states_BTD[:, :-1][wanted_BT[:, 1:]]
+
+
+def token_losses(model: Any, batch: Batch, states_BTD: Tensor, roles: Collection[Role]) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of every target of these roles, text or image but not both, and the targets' roles (targets,).
+
+    Only the targets' logits are computed: a vocabulary of 100 000 for every token would not fit.
+    """
+    wanted_BT = targets(batch, roles)
+    head = image_logits if Role.IMAGE in roles else text_logits
+    logits_MV = head(model, _before(states_BTD, wanted_BT)).float()
+    return F.cross_entropy(logits_MV, batch.ids_BT[wanted_BT], reduction="none"), batch.roles_BT[wanted_BT]
+
+
+def forced_image_logits(model: Any, batch: Batch, states_BTD: Tensor) -> Tensor:
+    """Logits (batch, image tokens, codebook) of rows that all have one image as target."""
+    before_MD = _before(states_BTD, targets(batch, {Role.IMAGE}))
+    return image_logits(model, before_MD).unflatten(0, (len(batch.ids_BT), -1))
+
+
+def _with_image(prefix: TokenSequence, ids: Sequence[int]) -> TokenSequence:
+    roles = [Role.IMAGE] * len(ids)
+    return prefix + TokenSequence.of(ids, Segment.IMAGE, kind=Kind.VQ, roles=roles)
+
+
+def image_log_probs(
+    model: Any,
+    prefixes: Sequence[TokenSequence],
+    tokens_BN: Tensor,
+    *,
+    nulls: Sequence[TokenSequence] | None = None,
+    sampling: Sampling,
+) -> tuple[Tensor, Tensor]:
+    """(log-probs (batch, tokens) of drawn image tokens, log of the whole distribution (batch, tokens, codebook)).
+
+    The arguments are those of `sample_images`, and so is the distribution; gradients flow.
+    """
+    drawn = tokens_BN.tolist()
+    rows = [_with_image(prefix, ids) for prefix, ids in zip(prefixes, drawn, strict=True)]
+    if sampling.is_guided:
+        rows += [_with_image(null, ids) for null, ids in zip(nulls or (), drawn, strict=True)]
+    batch = collate(rows, device=tokens_BN.device)
+    logits_BNV = forced_image_logits(model, batch, states(model, batch)).float()
+    if sampling.is_guided:
+        logits_BNV = guided_logits(logits_BNV, sampling.guidance)
+    logs_BNV = sampling_log_probs(logits_BNV, sampling, keep=tokens_BN)
+    return logs_BNV.gather(-1, tokens_BN[..., None])[..., 0], logs_BNV
