@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from scenograph.cli import reference
-from scenograph.cli.door import TRAININGS
 from scenograph.cli.painting import _DEFAULTS, METHOD_NAMES
+from scenograph.cli.training import TRAININGS
 from scenograph.errors import CheckpointError
 from scenograph.layout import load_layouts
 from scenograph.models.embedded import embedded_path

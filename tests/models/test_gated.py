@@ -22,7 +22,7 @@ def test_a_delta_brings_back_what_was_trained(tmp_path: Path) -> None:
         for name, parameter in trained.named_parameters():
             if is_gate(name) or ".attn1." in name:
                 parameter.add_(torch.randn_like(parameter).half().float())
-    folder = save_delta(trained, pipeline.unet, tmp_path / "delta", name=str(base))
+    folder = save_delta(trained, pipeline.unet.state_dict(), tmp_path / "delta", name=str(base))
     assert base_of(folder) == str(base)
     family, loaded = load_pipeline(folder, device="cpu")
     assert family.name == "sd" and loaded.unet.config.attention_type == "gated"
@@ -55,7 +55,7 @@ def test_damaged_facts_are_one_line(tmp_path: Path, facts: str) -> None:
 
 def test_a_delta_of_another_base_is_refused(tmp_path: Path) -> None:
     unet = tiny_sd_parts()["unet"]
-    folder = save_delta(add_gates(unet), unet, tmp_path, name="some/base")
+    folder = save_delta(add_gates(unet), unet.state_dict(), tmp_path, name="some/base")
     (folder / DELTA).write_text(json.dumps({"base": "some/base", "attention_type": "default"}))
     with pytest.raises(CheckpointError, match="which its base lacks"):
         apply_delta(unet, folder)
@@ -66,6 +66,6 @@ def test_a_delta_of_another_base_is_refused(tmp_path: Path) -> None:
 
 def test_a_delta_that_names_itself_is_refused(tmp_path: Path) -> None:
     unet = tiny_sd_parts()["unet"]
-    save_delta(add_gates(unet), unet, tmp_path, name=str(tmp_path))
+    save_delta(add_gates(unet), unet.state_dict(), tmp_path, name=str(tmp_path))
     with pytest.raises(CheckpointError, match="names itself"):
         load_pipeline(tmp_path, device="cpu")

@@ -131,6 +131,20 @@ def speed(out: Path, readme: Path | None) -> None:
     say(str(out))
 
 
+@bench.command("goal-step")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results/goal_step.json"), show_default=True)
+@volume
+def goal_step(out: Path) -> None:
+    """One GOAL training step at the size of Stable Diffusion 1.4 with random weights: seconds and memory (13 GB)."""
+    from scenograph.judging.results import check_out
+
+    check_out(out)
+    from scenograph.recipes import goal_step as story
+
+    story.run(out=out)
+    say(str(out))
+
+
 @bench.command()
 @click.option(
     "--out",

@@ -14,20 +14,16 @@ import click
 
 from scenograph import __version__
 from scenograph.cli.bench import bench
-from scenograph.cli.habits import note, print_json, say, volume
+from scenograph.cli.habits import print_json, say, volume
 from scenograph.cli.judging import judge
 from scenograph.cli.painting import paint
 from scenograph.cli.planning import plan
+from scenograph.cli.training import train
 from scenograph.cli.world import world
-from scenograph.errors import ScenographError, TrainingError
+from scenograph.errors import ScenographError
 
-__all__ = ["TRAININGS", "main", "reference"]
+__all__ = ["main", "reference"]
 
-# A test holds them equal to recipes.embedded.ORDER, which costs an import of torch.
-TRAININGS = (
-    *("tokenizer", "text-b", "vae", "text-a", "reader-a", "detector-a", "clip-a"),
-    *("tiny-sd", "clip-b", "reader-b", "detector-b"),
-)
 _WIDTH = 100
 
 
@@ -48,33 +44,6 @@ def scenograph(context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-@click.command()
-@click.argument("name")
-@click.option(
-    "--run",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder for data, checkpoints and logs; a training continues where it stopped.",
-)
-@click.option("--steps", type=click.IntRange(min=1), help="Training steps instead of the recipe's.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
-@click.option("--warm", is_flag=True, help="Begin with the shipped weights where the folder holds no checkpoint.")
-@volume
-def train(name: str, run: Path, steps: int | None, threads: int | None, warm: bool) -> None:
-    """Train embedded models.
-
-    NAME is one of them, or all of them in their order; the weights go into the package.
-    """
-    if name != "all" and name not in TRAININGS:
-        raise TrainingError(f"no training {name!r}; expected all or one of: {', '.join(TRAININGS)}")
-    from scenograph.recipes.embedded import train_embedded
-
-    for each in TRAININGS if name == "all" else (name,):
-        note(f"training {each}")
-        say(str(train_embedded(each, run, steps=steps, threads=threads, warm=warm)))
 
 
 @click.command()

@@ -11,7 +11,7 @@ A delta is a folder with `delta.safetensors` (tensors that differ from the base 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +55,17 @@ def add_gates(unet: Any, *, seed: int = 0) -> Any:
     return gated.train(unet.training)
 
 
-def save_delta(unet: Any, base: Any, folder: str | Path, *, name: str) -> Path:
-    """Write what distinguishes `unet` from `base`, the UNet of the checkpoint called `name`; float16.
+def save_delta(unet: Any, base: Mapping[str, torch.Tensor], folder: str | Path, *, name: str) -> Path:
+    """Write what distinguishes `unet` from `base`, the state of the UNet of the checkpoint called `name`; float16.
 
     A tensor is left out when it equals the base's in float16.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    before = base.state_dict()
     changed = {
-        key: tensor.half().contiguous()
+        key: tensor.half().cpu().contiguous()
         for key, tensor in unet.state_dict().items()
-        if key not in before or not torch.equal(tensor.half(), before[key].half())
+        if key not in base or not torch.equal(tensor.half().cpu(), base[key].half().cpu())
     }
     partial = folder / f".{_TENSORS}.partial"
     save_file(changed, partial, metadata={"format": "pt"})

@@ -27,12 +27,17 @@ from scenograph.judging.attributes import AttributeReader
 from scenograph.judging.clip import TransformersClip
 from scenograph.models.cards import write_card
 from scenograph.models.embedded import EMBEDDED, WEIGHTS
+from scenograph.models.gated import save_delta
+from scenograph.models.loading import load_pipeline
 from scenograph.painting.painter import Painter
 from scenograph.recipes import world as recipes
 from scenograph.training import scores
 from scenograph.training.clip import train_clip
 from scenograph.training.detector import image_processor, train_detector
 from scenograph.training.diffusion import cache_latents, stable_diffusion, train_diffusion
+from scenograph.training.gligen import train_gligen
+from scenograph.training.goal import train_goal
+from scenograph.training.grounded import Grounded, of_scenes
 from scenograph.training.loop import facts_of
 from scenograph.training.reader import reader_processor, train_reader
 from scenograph.training.text import train_text_tower
@@ -137,6 +142,28 @@ def _painter(site: _Site, name: str, out: Path) -> None:
     stable_diffusion(unet, vae, tokenizer, tower).save_pretrained(out)
 
 
+def _grounded(site: _Site, base: str) -> tuple[Any, Grounded]:
+    """The pipeline of a published model, and drawn scenes with the latents that tiny-sd learnt from."""
+    _, pipeline = load_pipeline(base, device="cpu", dtype=torch.float32)
+    drawn = site.drawn("train")
+    latents = cache_latents(pipeline.vae, drawn, site.run / "latents.npy", count=site.recipe("tiny-sd").scenes)
+    return pipeline, of_scenes(drawn, latents)
+
+
+def _gligen(site: _Site, name: str, out: Path) -> None:
+    pipeline, data = _grounded(site, "tiny-sd")
+    base = {key: tensor.clone() for key, tensor in pipeline.unet.state_dict().items()}
+    save_delta(train_gligen(site.recipe(name), data, pipeline, site.folder(name)), base, out, name="tiny-sd")
+
+
+def _goal(site: _Site, name: str, out: Path) -> None:
+    pipeline, data = _grounded(site, "tiny-gligen")
+    _, plain = load_pipeline("tiny-sd", device="cpu", dtype=torch.float32)
+    clip = TransformersClip.from_pretrained("clip-b")
+    unet = train_goal(site.recipe(name), data, pipeline, clip, site.folder(name))
+    save_delta(unet, plain.unet.state_dict(), out, name="tiny-sd")
+
+
 def _split(name: str) -> Split:
     return "all" if name.endswith("-a") else "train"
 
@@ -192,6 +219,8 @@ _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path]
         lambda p: scores.detector_scores(load_detector(p)),
         "Judge B's detector: D-FINE. May select, reward and train.",
     ),
+    "tiny-gligen": (_gligen, _painter_scores, "tiny-sd with GLIGEN's gated layers, as a delta: boxes are learned."),
+    "tiny-goal": (_goal, _painter_scores, "tiny-gligen aligned by region (GOAL), as a delta of tiny-sd."),
 }
 ORDER = tuple(_STORIES)
 

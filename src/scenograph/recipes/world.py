@@ -5,6 +5,8 @@ from __future__ import annotations
 from scenograph.training.clip import ClipRecipe
 from scenograph.training.detector import DetectorRecipe, dfine, rt_detr
 from scenograph.training.diffusion import DiffusionRecipe
+from scenograph.training.gligen import GligenRecipe
+from scenograph.training.goal import GoalRecipe
 from scenograph.training.loop import Plan
 from scenograph.training.reader import ReaderRecipe, convnext, resnet
 from scenograph.training.text import TextRecipe
@@ -19,6 +21,8 @@ __all__ = [
     "reader_b",
     "text_a",
     "text_b",
+    "tiny_gligen",
+    "tiny_goal",
     "tiny_sd",
     "vae",
 ]
@@ -78,3 +82,15 @@ def reader_a() -> ReaderRecipe:
 def reader_b() -> ReaderRecipe:
     """Judge B's attribute reader, a ConvNeXt: `scenograph train reader-b`."""
     return ReaderRecipe(name="reader-b", plan=Plan(steps=2500, batch=64, lr=1e-3, seed=6, ema=0.99), build=convnext)
+
+
+def tiny_gligen() -> GligenRecipe:
+    """Gated layers on tiny-sd: `scenograph train tiny-gligen`."""
+    plan = Plan(steps=6000, batch=32, lr=6e-4, seed=7, warmup=200, ema=0.999)
+    return GligenRecipe(name="tiny-gligen", plan=plan)
+
+
+def tiny_goal() -> GoalRecipe:
+    """tiny-gligen aligned by region with CLIP B, the paper's weights: `scenograph train tiny-goal`."""
+    plan = Plan(steps=3000, batch=16, lr=1e-4, seed=8, warmup=100, final_lr=1.0, ema=0.998)
+    return GoalRecipe(name="tiny-goal", plan=plan)

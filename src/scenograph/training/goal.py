@@ -95,6 +95,7 @@ def train_goal(
         parameter.requires_grad_(is_trained(name))
     if recipe.checkpointing:
         unet.enable_gradient_checkpointing()
+        pipeline.vae.train().enable_gradient_checkpointing()  # its decoder's activations are the larger part
     run = Run(folder, recipe.plan, unet, what=recipe.name)
     pipeline.to(run.device)
     if clip is not None:
@@ -121,6 +122,7 @@ def train_goal(
             run.update(loss, **parts)
     run.finish()
     unet.disable_gradient_checkpointing()
+    pipeline.vae.eval().disable_gradient_checkpointing()
     return unet.requires_grad_(False).eval()
 
 

@@ -1,0 +1,102 @@
+"""`scenograph train`: the embedded models, or gated layers on one's own pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scenograph.cli.habits import note, say, volume
+from scenograph.errors import TrainingError
+
+__all__ = ["OWN", "TRAININGS", "train"]
+
+# A test holds them equal to recipes.embedded.ORDER, which costs an import of torch.
+TRAININGS = (
+    *("tokenizer", "text-b", "vae", "text-a", "reader-a", "detector-a", "clip-a"),
+    *("tiny-sd", "clip-b", "reader-b", "detector-b", "tiny-gligen", "tiny-goal"),
+)
+OWN = ("gligen", "goal")
+
+_OWN_OPTIONS = (
+    click.option(
+        "--data",
+        metavar="SOURCE",
+        help="gligen and goal: coco:ANNOTATIONS.json, or layouts:FILE.jsonl whose layouts have an image each.",
+    ),
+    click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data's pictures."),
+    click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="COCO captions of the pictures."),
+    click.option("--model", metavar="NAME", help="The checkpoint to train; for goal a GLIGEN."),
+    click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where the trained model goes."),
+    click.option("--delta", is_flag=True, help="Write only what differs from --model, as scenograph loads it."),
+    click.option("--resolution", type=click.IntRange(min=8), help="Pixels; default the checkpoint's own."),
+    click.option("--batch", type=click.IntRange(min=1), help="Pictures a step and process; default 4."),
+    click.option("--lr", type=float, help="Learning rate; default 5e-5."),
+    click.option("--accumulate", type=click.IntRange(min=1), help="Steps whose gradients are added up."),
+    click.option("--mixed-precision", type=click.Choice(["no", "fp16", "bf16"]), help="Default no."),
+    click.option("--checkpointing", is_flag=True, help="Compute activations twice, in less memory."),
+    click.option("--seed", type=int, help="Default 0."),
+    click.option("--alpha", type=float, help="goal: weight of the semantic alignment, default 0.01."),
+    click.option("--beta", type=float, help="goal: weight of the attention alignment, default 0.001."),
+    click.option("--clip", metavar="NAME", help="goal: the CLIP that aligns; default openai/clip-vit-large-patch14."),
+)
+
+
+def _own_options(command: Any) -> Any:
+    for option in reversed(_OWN_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder for data, checkpoints and logs; a training continues where it stopped.",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Training steps instead of the recipe's.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
+@click.option("--warm", is_flag=True, help="Begin with the shipped weights where the folder holds no checkpoint.")
+@_own_options
+@volume
+def train(name: str, run: Path, steps: int | None, threads: int | None, warm: bool, **own: Any) -> None:
+    """Train models.
+
+    NAME is an embedded model, or all of them in their order: the weights go into the package. Or it is gligen or goal,
+    which train gated layers on pictures of your own, given by --data, --model and --out; under `accelerate launch` with
+    `-m scenograph` they run in several processes.
+    """
+    given = {key: value for key, value in own.items() if value not in (None, False)}
+    if name in OWN:
+        _train_own(name, run, steps, threads, given)
+        return
+    if name != "all" and name not in TRAININGS:
+        raise TrainingError(f"no training {name!r}; expected all or one of: {', '.join((*TRAININGS, *OWN))}")
+    if given:
+        option = next(iter(given)).replace("_", "-")
+        raise TrainingError(f"--{option} belongs to {' and '.join(OWN)}; the embedded {name!r} has its own recipe")
+    from scenograph.recipes.embedded import train_embedded
+
+    for each in TRAININGS if name == "all" else (name,):
+        note(f"training {each}")
+        say(str(train_embedded(each, run, steps=steps, threads=threads, warm=warm)))
+
+
+def _train_own(name: str, run: Path, steps: int | None, threads: int | None, given: dict[str, Any]) -> None:
+    missing = [f"--{key}" for key in ("data", "model", "out") if key not in given]
+    if missing:
+        raise TrainingError(f"train {name} lacks {', '.join(missing)}; expected your pictures, a model and a folder")
+    for key in ("alpha", "beta", "clip"):
+        if name == "gligen" and key in given:
+            raise TrainingError(f"--{key} belongs to goal; gligen trains on the denoising loss alone")
+    if Path(given["out"]).exists():
+        raise TrainingError(f"--out {str(given['out'])!r} exists; name a new folder")
+    from scenograph.recipes.own_data import train_on_data
+
+    if steps is not None:
+        given["steps"] = steps
+    say(str(train_on_data(name, run=run, threads=threads, **given)))
