@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scenograph.judging.judge import InstanceScore, Scores
 
-__all__ = ["judge"]
+__all__ = ["judge", "read_image"]
 
 
 @click.command()
@@ -62,7 +62,7 @@ def judge(
     """
     pictures = [file for file in files if is_picture(file)]
     layouts = _layouts([file for file in files if not is_picture(file)], pictures)
-    images = [_read_image(file) for file in pictures]
+    images = [read_image(file) for file in pictures]
     sheets = destinations(out, [f"{file.stem}-judged" for file in pictures]) if out else []
     note(f"judging with {detector}, {reader}, {clip}")
     scores = _judged(images, layouts, detector, reader, clip, device)
@@ -101,7 +101,8 @@ def _layout_in(picture: Path) -> Layout:
         raise LayoutError(f"{picture}: {error}") from None
 
 
-def _read_image(file: Path) -> Image:
+def read_image(file: Path) -> Image:
+    """A picture as RGB. Raises ImageError when it cannot be read."""
     from PIL import Image
 
     try:
