@@ -13,11 +13,13 @@ is and exits with status 2. A mistake of ours is not in this tree; it is an asse
     ├── DependencyError   an optional library is needed and not installed
     ├── ResultError       a results file or a score is malformed, or two of them cannot be compared
     ├── WorldError        a word, a scene or a split the small world does not know
+    ├── DatasetError      a data set of pictures cannot be read, built or reviewed
     └── TrainingError     a training recipe, data set or checkpoint cannot be used, or the loss became non-finite
 """
 
 __all__ = [
     "CheckpointError",
+    "DatasetError",
     "DependencyError",
     "GuidanceError",
     "ImageError",
@@ -69,6 +71,10 @@ class ResultError(ScenographError, ValueError):
 
 class WorldError(ScenographError, ValueError):
     """A word, a scene or a split the small world does not know."""
+
+
+class DatasetError(ScenographError, ValueError):
+    """A data set of pictures cannot be read, built or reviewed."""
 
 
 class TrainingError(ScenographError):
