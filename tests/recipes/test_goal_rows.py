@@ -1,0 +1,49 @@
+"""The rows of GOAL's tables: what differs between them and what does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from scenograph.errors import TrainingError
+from scenograph.recipes.goal_rows import TABLES, rows_of
+
+
+def test_rows_of_a_table_differ_in_losses_and_layers_alone() -> None:
+    for table in TABLES:
+        plans = {row.recipe.plan for row in rows_of(table, 1) if row.recipe}
+        assert len(plans) == 1 and next(iter(plans)).steps == 800
+        names = [row.recipe.name for row in rows_of(table, 1) if row.recipe]
+        assert len(set(names)) == len(names)
+
+
+def test_what_each_row_turns_off() -> None:
+    five = {row.name: row.recipe for row in rows_of("5", 1)}
+    assert five["frozen"] is None
+    weights = {name: (bool(r.alpha), bool(r.beta)) for name, r in five.items() if r}
+    expected = {"L_LDM": (False, False), "+ MAAlign": (False, True), "+ DSAlign": (True, False), "GOAL": (True, True)}
+    assert weights == expected
+    six = {row.name: row.recipe for row in rows_of("6", 1)}
+    halves = {name: (r.local_weight, r.global_weight) for name, r in six.items() if r}
+    assert halves == {"local": (1, 0), "global": (0, 1), "local + global": (1, 1)}
+
+
+def test_the_same_training_has_the_same_name_in_every_table() -> None:
+    whole = [row.recipe for table in ("5", "6", "7") for row in rows_of(table, 1)]
+    goal = {r.name for r in whole if r and (r.alpha, r.beta, r.local_weight, r.global_weight) == (1e-2, 1e-3, 1, 1)}
+    assert "goal-short" in goal
+
+
+def test_the_main_table_pairs_control_and_goal_by_seed() -> None:
+    rows = rows_of(None, 3)
+    assert [row.name for row in rows] == ["tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2", "ldm 3", "goal 3"]
+    for control, goal in zip(rows[1::2], rows[2::2], strict=True):
+        assert control.recipe and goal.recipe
+        alike = replace(goal.recipe, name=control.recipe.name, alpha=0.0, beta=0.0)
+        assert alike == control.recipe
+
+
+def test_an_unknown_table_is_one_line() -> None:
+    with pytest.raises(TrainingError, match="expected one of: 5, 6, 7"):
+        rows_of("8", 1)
