@@ -38,7 +38,7 @@ from scenograph.training.gligen import conditioned, denoising_target
 from scenograph.training.grounded import Batch, Grounded, draw_batch
 from scenograph.training.loop import Plan, Run
 
-__all__ = ["GoalRecipe", "is_trained", "train_goal"]
+__all__ = ["GoalRecipe", "goal_loss", "is_trained", "train_goal"]
 
 
 @dataclass(frozen=True, kw_only=True)
