@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scenograph.cli.habits import as_json, is_quiet, is_verbose, print_json, say, volume
+from scenograph.cli.habits import as_json, is_quiet, is_verbose, note, print_json, save_picture, say, volume
 from scenograph.cli.planning import chosen_planner, planner_options
 
 if TYPE_CHECKING:
@@ -129,6 +129,49 @@ def speed(out: Path, readme: Path | None) -> None:
     if readme:
         write_tables(out, readme, speed_tables)
     say(str(out))
+
+
+@bench.command()
+@click.option("--table", type=click.Choice(["5", "6", "7"]), help="An ablation of the paper; default its main table.")
+@click.option("--prompts", type=click.IntRange(min=2), default=150, show_default=True, help="Of each category.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Pictures of each prompt.")
+@click.option(
+    "--trainings", type=click.IntRange(min=1), default=3, show_default=True, help="Of control and GOAL, main table."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=25, show_default=True, help="Sampling steps.")
+@click.option("--cfg", type=float, default=7.5, show_default=True)
+@click.option("--beta", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of grounded steps.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of trainings and pictures; a broken run continues there.",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default results/goal_….json.")
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Also put the table between the markers of this document.",
+)
+@click.option("--sheet", type=click.Path(path_type=Path), help="Also draw estimates and attention of every row (PNG).")
+@volume
+def goal(run: Path, out: Path | None, readme: Path | None, sheet: Path | None, **options: Any) -> None:
+    """GOAL against GLIGEN and its control on T2I-CompBench's categories; trains the rows that are missing."""
+    from scenograph.judging.results import read_results
+    from scenograph.recipes import bench_goal
+    from scenograph.recipes.bench_tables import goal_tables
+
+    plan = bench_goal.GoalBench(**options)
+    out = out or Path(f"results/{plan.name}.json")
+    bench_goal.run(plan, run=run, out=out, readme=readme, report=note)
+    for name, table in goal_tables(read_results(out)).items():
+        say(f"\n{name}\n\n{table}")
+    say(str(out))
+    if sheet:
+        from scenograph.recipes.goal_sheet import goal_sheet
+
+        say(str(save_picture(goal_sheet(bench_goal.checkpoints(plan, run)), sheet)))
 
 
 @bench.command("goal-step")

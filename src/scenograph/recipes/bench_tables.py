@@ -14,6 +14,7 @@ from scenograph.judging.results import read_results, render_rows, update_readme
 __all__ = [
     "FILES",
     "PLANNING_MARKERS",
+    "goal_tables",
     "guidance_tables",
     "nsr1k_tables",
     "planning_tables",
@@ -39,6 +40,18 @@ _HALVES = {
     "attributes_detected_seen": "attributes, seen",
     "attributes_detected_held_out": "attributes, held out",
 }
+_GOAL = {
+    "colour": "colour",
+    "shape": "shape",
+    "texture": "texture",
+    "spatial": "spatial",
+    "numeracy": "numeracy",
+    "complex": "complex",
+    "ap": "AP",
+    "clip_s": "CLIP-s",
+    "seconds": "s / picture",
+}
+_GOAL_NAMES = {"goal": "GOAL, all trainings", "ldm": "L_LDM alone, all trainings"}
 _NSR1K = {
     "counting": {
         "n": "prompts",
@@ -110,6 +123,20 @@ def speed_tables(content: Content) -> dict[str, str]:
     return {"speed_guidance": "\n\n".join(part for part in parts if part)}
 
 
+def goal_tables(content: Content) -> dict[str, str]:
+    """One table: T2I-CompBench's columns of every row, then how much of a base's errors is removed."""
+    rows = [{**row, "name": _GOAL_NAMES.get(row["name"], row["name"])} for row in content["rows"]]
+    values = [row for row in rows if " − " not in row["name"] and not row["name"].startswith("errors of")]
+    removed = [row for row in rows if row["name"].startswith("errors of")]
+    text = _table(values, _GOAL)
+    if removed:
+        bound = {column: _GOAL[column] for column in ("colour", "shape", "texture")}
+        text += f"\n\nPercent of errors removed:\n\n{_table(removed, bound)}"
+    words = str(content["command"]).split()
+    table = f"table-{words[words.index('--table') + 1]}" if "--table" in words else "small-world"
+    return {f"goal-{table}": text}
+
+
 def nsr1k_tables(content: Content) -> dict[str, str]:
     """Counting and spatial prompts: official and strict scores of every method, for each kind of prompt."""
     tables = {}
@@ -149,6 +176,10 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str
 FILES: dict[str, Callable[[Content], dict[str, str]]] = {
     "winwinlay_small_world.json": guidance_tables,
     "speed_guidance.json": speed_tables,
+    "goal_small_world.json": goal_tables,
+    "goal_table_5.json": goal_tables,
+    "goal_table_6.json": goal_tables,
+    "goal_table_7.json": goal_tables,
     "nsr1k.json": nsr1k_tables,
     "planning.json": planning_tables,
 }

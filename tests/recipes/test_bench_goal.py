@@ -1,0 +1,106 @@
+"""`bench goal` end to end on random weights, and its arithmetic on made-up scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scenograph.judging.bootstrap import Estimate
+from scenograph.judging.guidance_protocol import Judges
+from scenograph.judging.results import read_results
+from scenograph.layout import Box, Instance, Layout
+from scenograph.models.families import FAMILIES
+from scenograph.models.gated import add_gates
+from scenograph.painting import Painter
+from scenograph.recipes import bench_goal
+from scenograph.recipes.bench_goal import GoalBench, _removed
+from scenograph.recipes.bench_tables import goal_tables
+from scenograph.recipes.goal_rows import Row
+from scenograph.world.vocabulary import COLOURS, NOUNS, SHAPES, TEXTURES
+from tests.tiny import tiny_sd_parts
+
+
+class _Judge:
+    """Sees a dog everywhere, has every attribute by halves, finds every text equally fit."""
+
+    labels = tuple(NOUNS)
+
+    def detect(self, images: Sequence[Image.Image], vocabulary: Sequence[str]) -> list[Layout]:
+        dog = Instance(caption="dog", label="dog", box=Box(0.1, 0.1, 0.6, 0.6), score=0.9)
+        return [Layout(caption="dog", instances=(dog,), size=image.size) for image in images]
+
+    def probabilities(self, crops: Sequence[Image.Image]) -> list[dict[str, dict[str, float]]]:
+        groups = {"noun": NOUNS, "colour": COLOURS, "texture": TEXTURES, "shape": SHAPES}
+        return [{group: dict.fromkeys(names, 0.5) for group, names in groups.items()} for _ in crops]
+
+    def image_features(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.ones(len(images), 4), dim=-1)
+
+    def text_features(self, texts: Sequence[str]) -> torch.Tensor:
+        return self.image_features(texts)  # type: ignore[arg-type]
+
+
+def _painter(name: Any, **options: Any) -> Painter:
+    from diffusers import StableDiffusionPipeline
+
+    parts = tiny_sd_parts()
+    if "gligen" in str(name):
+        parts["unet"] = add_gates(parts["unet"])
+    return Painter(FAMILIES["sd"], StableDiffusionPipeline(**parts), name=str(name))
+
+
+def test_it_paints_judges_pools_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge: Any = _Judge()
+    monkeypatch.setattr(bench_goal, "judge", lambda letter: Judges(detector=judge, reader=judge, clip=judge))
+    monkeypatch.setattr(Painter, "from_pretrained", _painter)
+    rows = [Row(name=name, recipe=None) for name in ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2")]
+    monkeypatch.setattr(bench_goal, "rows_of", lambda table, seeds: rows)
+    plan = GoalBench(prompts=2, seeds=1, trainings=2, steps=1, resamples=20)
+    out, readme = tmp_path / "goal.json", tmp_path / "README.md"
+    readme.write_text("<!-- results:goal-small-world -->\n<!-- /results:goal-small-world -->\n")
+    monkeypatch.setattr(Painter, "paint", _Counting(Painter.paint))
+    bench_goal.run(plan, run=tmp_path / "run", out=out, readme=readme)
+    names = [row["name"] for row in read_results(out)["rows"]]
+    assert names[:3] == ["drawn", "tiny-sd, plain", "tiny-sd, winwinlay"]
+    assert {"goal", "ldm", "goal − tiny-gligen", "goal − ldm", "errors of ldm removed by goal"} <= set(names)
+    assert "| GOAL, all trainings |" in readme.read_text() and "Percent of errors removed" in readme.read_text()
+    painted = _Counting.calls
+    bench_goal.run(plan, run=tmp_path / "run", out=out)
+    assert _Counting.calls == painted, "kept pictures are not painted again"
+
+
+class _Counting:
+    """A method that counts how often it was called."""
+
+    calls = 0
+
+    def __init__(self, method: Any) -> None:
+        self.method = method
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            _Counting.calls += 1
+            return self.method(instance, *args, **options)
+
+        return call
+
+
+def test_errors_removed_is_the_share_of_what_was_wrong() -> None:
+    better = Estimate(value=70.0, samples_R=np.array([70.0, 60.0]))
+    worse = Estimate(value=40.0, samples_R=np.array([40.0, 60.0]))
+    removed = _removed(better, worse)
+    assert removed.value == pytest.approx(50.0)
+    assert removed.samples_R.tolist() == [50.0, 0.0]
+
+
+def test_tables_are_told_apart_by_the_command() -> None:
+    row = {"name": "goal", "n": 2, "colour": 50.0}
+    assert list(goal_tables({"rows": [row], "command": GoalBench(table="5").command()})) == ["goal-table-5"]
+    (text,) = goal_tables({"rows": [row], "command": GoalBench().command()}).values()
+    assert "GOAL, all trainings" in text
