@@ -1,0 +1,101 @@
+"""`scenograph train gligen|goal` on a COCO folder of one's own, from a stock SD checkpoint to a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from scenograph.layout import Box, Instance, Layout
+from scenograph.models.gated import DELTA
+from scenograph.painting import Painter
+from scenograph.recipes import world as recipes
+from scenograph.training.clip import build_clip
+from tests.tiny import tiny_sd, tiny_sd_parts
+
+_GIVEN = ("train", "gligen", "--data", "coco:x.json", "--model", "m")
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint, four pictures with COCO annotations, and a CLIP."""
+    home = tmp_path_factory.mktemp("own")
+    tiny_sd(home / "sd")
+    (home / "photos").mkdir()
+    images, annotations = [], []
+    for number in range(4):
+        Image.new("RGB", (160, 128), (40 * number, 90, 200)).save(home / "photos" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": 160, "height": 128})
+        box = [40, 20, 60, 70]
+        annotations.append(
+            {"id": number, "image_id": number, "category_id": 1, "bbox": box, "area": 4200, "iscrowd": 0}
+        )
+    data = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "dog"}]}
+    (home / "boxes.json").write_text(json.dumps(data))
+    parts = tiny_sd_parts()
+    build_clip(recipes.clip_b(), parts["text_encoder"]).save_pretrained(home / "clip")
+    parts["tokenizer"].save_pretrained(home / "clip")
+    return home
+
+
+def options(folder: Path, **changes: Any) -> list[str]:
+    given = {
+        "data": f"coco:{folder / 'boxes.json'}",
+        "images": folder / "photos",
+        "run": folder / "run",
+        "steps": 2,
+        "batch": 2,
+        **changes,
+    }
+    return [word for name, value in given.items() for word in (f"--{name}", str(value))]
+
+
+def test_gligen_then_goal_and_a_picture(run: Run, folder: Path) -> None:
+    status, _, err = run("train", "gligen", *options(folder, model=folder / "sd", out=folder / "my-gligen"))
+    assert status == 0, err
+    painter = Painter.from_pretrained(folder / "my-gligen", device="cpu")
+    layout = Layout(caption="a dog", instances=(Instance(caption="a dog", box=Box(0.1, 0.1, 0.6, 0.6)),))
+    assert painter.paint(layout, steps=1, progress=False)[0].image.size == (128, 128)
+    given = options(folder, model=folder / "my-gligen", out=folder / "my-goal", clip=folder / "clip")
+    status, _, err = run("train", "goal", *given, "--delta", "--checkpointing")
+    assert status == 0, err
+    assert (folder / "my-goal" / DELTA).exists()
+    goal = Painter.from_pretrained(folder / "my-goal", device="cpu")
+    assert goal.pipeline.unet.config.attention_type == "gated"
+    assert (folder / "run" / "goal" / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "gligen"], "lacks --data, --model, --out"),
+        (["train", "tiny-sd", "--lr", "1"], "--lr belongs to gligen and goal"),
+        (
+            ["train", "gligen", "--data", "coco:x.json", "--model", "m", "--out", "new", "--alpha", "1"],
+            "belongs to goal",
+        ),
+        (["train", "gligen", "--data", "coco:x.json", "--model", "m", "--out", "."], "exists; name a new folder"),
+    ],
+)
+def test_mistakes_are_one_line(run: Run, words: list[str], message: str) -> None:
+    status, _, err = run(*words)
+    assert status == 2 and message in err and len(err.strip().splitlines()) == 1
+
+
+def test_mistakes_of_data_and_models_leave_nothing(run: Run, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for changes, message in (
+        ({"data": "boxes.json"}, "no data source"),
+        ({"data": f"coco:{folder / 'none.json'}"}, "none.json"),
+        ({"resolution": 100}, "multiple of 8"),
+    ):
+        status, _, err = run("train", "gligen", *options(folder, model=folder / "sd", out=out, **changes))
+        assert status == 2 and message in err, err
+    status, _, err = run("train", "goal", *options(folder, model=folder / "sd", out=out))
+    assert status == 2 and "train gligen first" in err
+    assert not out.exists()
