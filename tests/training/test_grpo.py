@@ -69,9 +69,7 @@ def test_the_first_update_has_ratio_one_and_the_plain_policy_gradient() -> None:
     torch.testing.assert_close(logs_NT.grad, expected_NT)
 
 
-def reference(
-    logs: Tensor, old: Tensor, ref: Tensor, advantages: Tensor, mask: Tensor, eps: float, beta: float
-) -> float:
+def by_hand(logs: Tensor, old: Tensor, ref: Tensor, advantages: Tensor, mask: Tensor, eps: float, beta: float) -> float:
     """Eq. 4 in plain Python floats, token by token."""
     outputs = []
     for n in range(len(logs)):

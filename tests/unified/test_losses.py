@@ -114,7 +114,7 @@ def test_blind_grounding_counts_the_dropped_samples_alone(model: Any, batch: Bat
     mixed = pmtp_loss(model, batch, Sharing.DROPPED, dropped_B=dropped_B)
     torch.testing.assert_close(blind.image, mixed.image)
     nobody = pmtp_loss(model, batch, Sharing.BLIND, dropped_B=torch.zeros(3, dtype=torch.bool))
-    assert float(nobody.layout.mean) == 0 and bool(nobody.total.isfinite())
+    assert nobody.layout.mean.item() == 0 and bool(nobody.total.isfinite())
     with pytest.raises(TrainingError, match="dropped_B"):
         pmtp_loss(model, batch, Sharing.DROPPED)
 

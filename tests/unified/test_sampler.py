@@ -11,6 +11,7 @@ import torch
 from scenograph.errors import GuidanceError
 from scenograph.unified.batch import collate
 from scenograph.unified.grammar import LayoutGrammar
+from scenograph.unified.passes import image_logits
 from scenograph.unified.sampler import Sampling, sample_images, sample_text, sampling_log_probs
 from scenograph.unified.scoring import image_log_probs
 from scenograph.unified.sequence import (
@@ -93,13 +94,12 @@ def test_text_ends_where_generate_ends(model: Any, name: str) -> None:
 def test_no_second_pass_without_guidance(model: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = prefixes(name, 2)
     widths: list[int] = []
-    forward = model.model.language_model.forward
 
-    def counted(**given: Any) -> Any:
-        widths.append(len(given["inputs_embeds"]))
-        return forward(**given)
+    def counted(model: Any, states_BD: torch.Tensor) -> torch.Tensor:
+        widths.append(len(states_BD))
+        return image_logits(model, states_BD)
 
-    monkeypatch.setattr(model.model.language_model, "forward", counted)
+    monkeypatch.setattr("scenograph.unified.sampler.image_logits", counted)
     alone = sample_images(model, rows, sampling=GREEDY, seeds=[0, 0])
     assert set(widths) == {2} and len(widths) == IMAGE_LENGTH
     widths.clear()

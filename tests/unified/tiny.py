@@ -35,8 +35,13 @@ def text_codec() -> Codec:
     return Codec(add_tokens(tokenizer))
 
 
-def tiny_janus(codec: Codec, *, seed: int = 0, layers: int = 2, spread: float = 1.0) -> Any:
-    """A random model with 16 image tokens of a codebook of 24; `spread` sharpens what it says."""
+def tiny_janus(
+    codec: Codec, *, seed: int = 0, layers: int = 2, spread: float = 1.0, key_value_heads: int = 2, **text: Any
+) -> Any:
+    """A random model with 16 image tokens of a codebook of 24; `spread` sharpens what it says.
+
+    `text` holds more settings of the language model.
+    """
     torch.manual_seed(seed)
     config = JanusConfig(
         text_config={
@@ -45,12 +50,13 @@ def tiny_janus(codec: Codec, *, seed: int = 0, layers: int = 2, spread: float = 
             "intermediate_size": 64,
             "num_hidden_layers": layers,
             "num_attention_heads": 2,
-            "num_key_value_heads": 2,
+            "num_key_value_heads": key_value_heads,
             "vocab_size": len(codec.tokenizer) + 3,
             "max_position_embeddings": 512,
             "bos_token_id": codec.bos,
             "eos_token_id": codec.eos,
             "pad_token_id": codec.pad,
+            **text,
         },
         vision_config={
             "hidden_size": 16,

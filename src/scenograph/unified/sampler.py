@@ -22,13 +22,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from scenograph.errors import GuidanceError
-from scenograph.unified.batch import Batch, collate, embed
+from scenograph.unified.batch import collate
+from scenograph.unified.decoder import Decoder
 from scenograph.unified.grammar import LayoutGrammar
-from scenograph.unified.passes import hidden, image_embeddings, image_logits, text_logits
-from scenograph.unified.sequence import Segment, TokenSequence
+from scenograph.unified.passes import image_embeddings, image_logits, text_logits
+from scenograph.unified.sequence import TokenSequence
 
 __all__ = ["Drawn", "Sampling", "guided_logits", "gumbel_noise", "sample_images", "sample_text", "sampling_log_probs"]
 
@@ -113,31 +113,6 @@ def gumbel_noise(shape: Sequence[int], generators: Sequence[torch.Generator], li
     return -noise.clamp_min(torch.finfo(torch.float32).tiny).log().to(like.dtype)
 
 
-class _Decoder:
-    """Rows of prefixes with a key-value cache, one new token a row at a time."""
-
-    def __init__(self, model: Any, batch: Batch, features_BND: Tensor | None) -> None:
-        self.model = model
-        self.cache = DynamicCache(config=model.config.get_text_config())
-        real_BT = batch.segments_BT != Segment.PAD
-        # Without padding the pass is plainly causal, and a mask would only cost time.
-        self.seen_BT = None if bool(real_BT.all()) else real_BT
-        self.length_B1 = real_BT.sum(dim=1, keepdim=True)
-        embeds_BTD = embed(model, batch, features_BND=features_BND)
-        mask = None if self.seen_BT is None else batch.mask()
-        self.last_BD = hidden(model, embeds_BTD, mask, batch.positions(), self.cache)[:, -1]
-
-    def step(self, embeds_B1D: Tensor) -> Tensor:
-        """The state (rows, width) after one more token a row."""
-        mask = None
-        if self.seen_BT is not None:
-            self.seen_BT = torch.nn.functional.pad(self.seen_BT, (0, 1), value=True)
-            mask = self.seen_BT[:, None, None, :]
-        self.last_BD = hidden(self.model, embeds_B1D, mask, self.length_B1, self.cache)[:, -1]
-        self.length_B1 = self.length_B1 + 1
-        return self.last_BD
-
-
 class _Chooser:
     """Chooses one token a row from logits, and takes down its log-prob and, if asked, the noise."""
 
@@ -185,18 +160,18 @@ def sample_images(
     if keep_noise and sampling.temperature == 0:
         raise GuidanceError("the noise is asked for at temperature 0, where none is drawn; expected a temperature")
     rows = [*prefixes, *(nulls or ())] if sampling.is_guided else prefixes
-    decoder = _Decoder(model, collate(rows, side="left", device=model.device), None)
+    length = model.config.vision_config.num_image_tokens
+    decoder = Decoder(model, collate(rows, side="left", device=model.device), length)
     choose = _Chooser(sampling, seeds, model.device, keep_noise)
     tokens, logs = [], []
-    length = model.config.vision_config.num_image_tokens
     for index in range(length):
         logits_BV = image_logits(model, decoder.last_BD)
         token_B, log_B = choose(guided_logits(logits_BV, sampling.guidance) if sampling.is_guided else logits_BV)
         tokens.append(token_B)
         logs.append(log_B)
         if index + 1 < length:
-            both_B = token_B.repeat(2) if sampling.is_guided else token_B
-            decoder.step(image_embeddings(model, both_B[:, None]))
+            embeds_BD = image_embeddings(model, token_B)
+            decoder.step(embeds_BD.repeat(2, 1) if sampling.is_guided else embeds_BD)
     noise_BNV = torch.stack(choose.noises, dim=1) if keep_noise else None
     return Drawn(torch.stack(tokens, dim=1), torch.stack(logs, dim=1), noise_BNV)
 
@@ -235,7 +210,8 @@ def sample_text(
     _check(prefixes, None, sampling, seeds)
     rules = _Rules(model, len(prefixes), grammars, ends, pad)
     limit = most if most is not None else rules.room
-    decoder = _Decoder(model, collate(prefixes, side="left", device=model.device), features_BND)
+    batch = collate(prefixes, side="left", device=model.device)
+    decoder = Decoder(model, batch, limit, features_BND=features_BND)
     choose = _Chooser(sampling, seeds, model.device, False)
     tokens, logs = [], []
     for index in range(limit):
@@ -247,7 +223,7 @@ def sample_text(
         if not bool(rules.live_B.any()):
             break
         if index + 1 < limit:
-            decoder.step(model.get_input_embeddings()(tokens[-1][:, None]))
+            decoder.step(model.get_input_embeddings()(tokens[-1]))
     return Drawn(torch.stack(tokens, dim=1), torch.stack(logs, dim=1))
 
 
