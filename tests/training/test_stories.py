@@ -139,3 +139,29 @@ def test_readers_are_trained_on_what_the_judge_cuts_out(drawn: DrawnScenes) -> N
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
     trained, judged = crop_regions(pixels, box, margin=MARGIN, size=64)[0], pixels_of(crop(picture, o.box), 64)
     assert float((trained - judged).abs().mean()) < 0.12
+
+
+def test_vq_learns_keeps_its_codebook_alive_and_resumes(drawn: DrawnScenes, tmp_path: Path) -> None:
+    from transformers.models.janus.configuration_janus import JanusVQVAEConfig
+    from transformers.models.janus.modeling_janus import JanusVQVAE
+
+    from scenograph.training.vq import train_vq
+
+    def fresh() -> Any:
+        torch.manual_seed(0)
+        sizes = {
+            "num_embeddings": 16,
+            "latent_channels": 32,
+            "base_channels": 32,
+            "channel_multiplier": [1, 1, 1, 1, 1],
+        }
+        return JanusVQVAE(JanusVQVAEConfig(**sizes, num_res_blocks=1))
+
+    recipe = short(recipes.vq(), patience=0)
+    whole = train_vq(replace(recipe, plan=replace(recipe.plan, steps=4)), fresh(), drawn, tmp_path / "whole")
+    train_vq(recipe, fresh(), drawn, tmp_path / "parts")
+    again = train_vq(replace(recipe, plan=replace(recipe.plan, steps=4)), fresh(), drawn, tmp_path / "parts")
+    assert equal(whole, again)
+    lengths = whole.quantize.embedding.weight.norm(dim=-1)
+    assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-5)
+    assert not torch.allclose(whole.quantize.embedding.weight, fresh().quantize.embedding.weight)

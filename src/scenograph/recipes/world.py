@@ -11,6 +11,7 @@ from scenograph.training.loop import Plan
 from scenograph.training.reader import ReaderRecipe, convnext, resnet
 from scenograph.training.text import TextRecipe
 from scenograph.training.vae import VaeRecipe
+from scenograph.training.vq import VqRecipe
 
 __all__ = [
     "clip_a",
@@ -25,6 +26,7 @@ __all__ = [
     "tiny_goal",
     "tiny_sd",
     "vae",
+    "vq",
 ]
 
 
@@ -56,6 +58,11 @@ def vae() -> VaeRecipe:
     return VaeRecipe(
         name="vae", plan=Plan(steps=11_000, batch=8, lr=1e-3, seed=1, warmup=100, ema=0.998, weight_decay=0.0)
     )
+
+
+def vq() -> VqRecipe:
+    """Image tokens of tiny-janus: `scenograph train vq`."""
+    return VqRecipe(name="vq", plan=Plan(steps=12_000, batch=12, lr=1e-3, seed=21, warmup=100, weight_decay=0.0))
 
 
 def tiny_sd() -> DiffusionRecipe:

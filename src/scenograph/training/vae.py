@@ -22,7 +22,7 @@ from scenograph.datasets.drawn import DrawnScenes
 from scenograph.training.loop import Plan, Run, begin
 from scenograph.world.scenes import CANVAS
 
-__all__ = ["VaeRecipe", "build_vae", "encode_scenes", "train_vae"]
+__all__ = ["VaeRecipe", "build_vae", "cut_scenes", "differences", "encode_scenes", "train_vae"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def build_vae(recipe: VaeRecipe) -> AutoencoderKL:
     return vae.to(memory_format=torch.channels_last)
 
 
-def _cuts(
+def cut_scenes(
     drawn: DrawnScenes, images: np.ndarray, rng: np.random.Generator, batch: int, size: int
 ) -> tuple[Tensor, Tensor]:
     """Cuts of scenes in [-1, 1], (B, 3, size, size), and where objects are, (B, 1, size, size)."""
@@ -81,13 +81,13 @@ def train_vae(recipe: VaeRecipe, drawn: DrawnScenes, folder: str | Path, *, star
     def make(step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         whole = step % 2 == 1 or step >= recipe.whole_after * recipe.plan.steps
         batch, size = (max(1, recipe.plan.batch // 4), CANVAS) if whole else (recipe.plan.batch, recipe.cut)
-        return _cuts(drawn, images, rng, batch, size)
+        return cut_scenes(drawn, images, rng, batch, size)
 
     for _, (x, objects) in run.batches(make):
         posterior = vae.encode(x).latent_dist
         seen = vae.decode(posterior.sample()).sample
         kl = posterior.kl().mean() / posterior.mean[0].numel()
-        parts = _differences(recipe, seen, x, objects)
+        parts = differences(recipe.objects, seen, x, objects)
         run.update(parts["absolute"] + recipe.squared * parts["squared"] + recipe.kl * kl, kl=kl, **parts)
     run.finish()
     _train_decoder(recipe, vae, drawn, Path(folder) / "decoder")
@@ -105,19 +105,19 @@ def _train_decoder(recipe: VaeRecipe, vae: AutoencoderKL, drawn: DrawnScenes, fo
     images = drawn.images_NHWC
 
     def make(step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        return _cuts(drawn, images, rng, plan.batch, CANVAS)
+        return cut_scenes(drawn, images, rng, plan.batch, CANVAS)
 
     for _, (x, objects) in run.batches(make):
         with torch.no_grad():
             latents = vae.encode(x).latent_dist.sample()
-        parts = _differences(recipe, vae.decode(latents).sample, x, objects)
+        parts = differences(recipe.objects, vae.decode(latents).sample, x, objects)
         run.update(parts["absolute"] + recipe.squared * parts["squared"], **parts)
     run.finish()
 
 
-def _differences(recipe: VaeRecipe, seen: Tensor, x: Tensor, objects: Tensor) -> dict[str, Tensor]:
-    """Mean absolute and squared differences of pixels, an object's weighing more."""
-    error = (seen - x) * (1 + (recipe.objects - 1) * objects)
+def differences(weight: float, seen: Tensor, x: Tensor, objects: Tensor) -> dict[str, Tensor]:
+    """Mean absolute and squared differences of pixels, an object's weighing `weight` times a background's."""
+    error = (seen - x) * (1 + (weight - 1) * objects)
     return {"absolute": error.abs().mean(), "squared": (error * (seen - x)).mean()}
 
 
