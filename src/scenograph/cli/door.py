@@ -14,6 +14,7 @@ import click
 
 from scenograph import __version__
 from scenograph.cli.bench import bench
+from scenograph.cli.building import build
 from scenograph.cli.grounding import ground
 from scenograph.cli.habits import print_json, say, volume
 from scenograph.cli.judging import judge
@@ -77,7 +78,7 @@ def convert(file: Path, out: Path, base: str | None) -> None:
     say(str(convert_gligen(file, out, base=base or BASE)))
 
 
-for command in (plan, paint, ground, judge, world, train, bench, schema, convert):
+for command in (plan, paint, ground, judge, world, train, build, bench, schema, convert):
     scenograph.add_command(command)
 
 
