@@ -1,0 +1,155 @@
+"""Stage 3 of EchoGen, cycle RL: layouts alone; the model grounds what it painted, and its own echo is the reward.
+
+For each layout a group of G images is drawn; every expression is grounded on each; the reward is how well the boxes
+come back, and `grpo` moves the painter. The actions are image tokens alone: boxes are decoded greedily and without a
+gradient. Painter and grounder share weights and can collude, so the reward is no measure: an outside detector's AP is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scenograph.layout import Box, Layout
+from scenograph.training.grpo import GrpoLoss, group_advantages, grpo_loss
+from scenograph.training.loop import Plan, Run
+from scenograph.training.paired import Stage
+from scenograph.unified.grammar import LayoutGrammar
+from scenograph.unified.model import Unified, freeze_encoders
+from scenograph.unified.sampler import Sampling, sample_images, sample_text
+from scenograph.unified.scoring import image_log_probs
+from scenograph.unified.sequence import TokenSequence, ground_sequence, null_sequence, paint_sequence
+
+__all__ = ["CycleRecipe", "Reward", "box_reward", "grounded_boxes", "train_cycle"]
+
+Reward = Literal["iou", "l1", "mixed"]
+Layouts = Callable[[np.random.Generator], Layout]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleRecipe:
+    """Plan of stage 3; `plan.batch` is layouts a rollout.
+
+    Attributes:
+        group: G, images of one layout.
+        reward: of a box that came back: IoU, 1 − ℓ1, or their mean.
+        updates: gradient steps on one rollout; with one the ratio is 1 and the clip does nothing.
+        epsilon, beta: ε of the clip, β of the divergence from the reference.
+        sampling: how images are drawn, and scored.
+        frozen_grounder: ground with the model as it was when the stage began.
+    """
+
+    name: str
+    plan: Plan
+    group: int = 8
+    reward: Reward = "iou"
+    updates: int = 1
+    epsilon: float = 0.2
+    beta: float = 0.01
+    sampling: Sampling = field(default_factory=Sampling)
+    frozen_grounder: bool = False
+
+
+def box_reward(asked: Box, found: Box, reward: Reward) -> float:
+    """How well a box came back, 0 to 1: a discrepancy d = 1 − IoU or mean |Δside| enters as 1 − d."""
+    iou = asked.iou(found)
+    if reward == "iou":
+        return iou
+    l1 = 1 - sum(abs(a - b) for a, b in zip(asked, found, strict=True)) / 4
+    return l1 if reward == "l1" else (iou + l1) / 2
+
+
+def grounded_boxes(unified: Unified, tokens_BN: Tensor, phrases: Sequence[Sequence[str]]) -> list[list[Box]]:
+    """Where the model sees each phrase in each image of tokens, greedily; one box for every phrase."""
+    prefixes = [ground_sequence(unified.codec, row) for row in tokens_BN.tolist()]
+    grammars = [LayoutGrammar(unified.codec, phrases=those) for those in phrases]
+    drawn = sample_text(
+        unified.model, prefixes, grammars=grammars, sampling=Sampling(temperature=0), seeds=[0] * len(prefixes)
+    )
+    return [[one.box for one in unified.codec.read(row).instances] for row in drawn.tokens_BN.tolist()]
+
+
+def train_cycle(recipe: CycleRecipe, layouts: Layouts, unified: Unified, folder: str | Path) -> Unified:
+    """Trains (or goes on training) the model in place and returns it with averaged weights, frozen.
+
+    A run that was stopped between two updates of one rollout draws that rollout anew.
+
+    Args:
+        layouts: draws a layout with at least one instance.
+    """
+    reference = Unified(deepcopy(unified.model).requires_grad_(False).eval(), unified.codec)
+    freeze_encoders(unified.model)
+    run = Run(folder, recipe.plan, Stage(unified.model, _loss), what=recipe.name)
+    reference.model.to(run.device)
+    rollout: _Rollout | None = None
+
+    def make(step: int, _: np.random.Generator) -> tuple[list[Layout], list[int]]:
+        drawn = [(layouts(rng), rng) for rng in run.sample_rngs(step - step % recipe.updates)]
+        return [layout for layout, _ in drawn], [
+            int(r.integers(1 << 62)) for _, r in drawn for _ in range(recipe.group)
+        ]
+
+    for step, (asked, seeds) in run.batches(make):
+        if rollout is None or step % recipe.updates == 0:
+            rollout = _roll(recipe, unified, reference, asked, seeds)
+        loss, parts = run.model(rollout, recipe)
+        run.update(loss, reward=rollout.rewards_BG.mean(), **parts)
+    run.finish()
+    unified.model.requires_grad_(False).eval()
+    return unified
+
+
+@dataclass(frozen=True)
+class _Rollout:
+    """Images drawn from some layouts, G of each, with what they earned."""
+
+    prefixes: list[TokenSequence]
+    nulls: list[TokenSequence] | None
+    tokens_BN: Tensor
+    old_BN: Tensor
+    reference_BN: Tensor
+    rewards_BG: Tensor
+
+
+@torch.no_grad()
+def _roll(
+    recipe: CycleRecipe, unified: Unified, reference: Unified, asked: Sequence[Layout], seeds: Sequence[int]
+) -> _Rollout:
+    unified.model.eval()
+    repeated = [layout for layout in asked for _ in range(recipe.group)]
+    prefixes = [paint_sequence(unified.codec, layout) for layout in repeated]
+    nulls = [null_sequence(unified.codec)] * len(prefixes) if recipe.sampling.is_guided else None
+    drawn = sample_images(unified.model, prefixes, nulls=nulls, sampling=recipe.sampling, seeds=seeds)
+    sees = reference if recipe.frozen_grounder else unified
+    found = grounded_boxes(sees, drawn.tokens_BN, [[i.caption for i in layout.instances] for layout in repeated])
+    rewards = [
+        float(np.mean([box_reward(i.box, box, recipe.reward) for i, box in zip(layout.instances, boxes, strict=True)]))
+        for layout, boxes in zip(repeated, found, strict=True)
+    ]
+    # Under the very pass that is differentiated later, so that the first ratio is 1 to the last bit.
+    old = _logs(unified.model, prefixes, drawn.tokens_BN, nulls, recipe.sampling)
+    kept = _logs(reference.model, prefixes, drawn.tokens_BN, nulls, recipe.sampling)
+    rewards_BG = torch.tensor(rewards, device=old.device).view(len(asked), recipe.group)
+    return _Rollout(prefixes, nulls, drawn.tokens_BN, old, kept, rewards_BG)
+
+
+def _logs(
+    model: Any, prefixes: list[TokenSequence], tokens_BN: Tensor, nulls: list[TokenSequence] | None, sampling: Sampling
+) -> Tensor:
+    return image_log_probs(model, prefixes, tokens_BN, nulls=nulls, sampling=sampling)[0]
+
+
+def _loss(model: Any, rollout: _Rollout, recipe: CycleRecipe) -> tuple[Tensor, dict[str, Tensor]]:
+    logs = _logs(model, rollout.prefixes, rollout.tokens_BN, rollout.nulls, recipe.sampling)
+    advantages = group_advantages(rollout.rewards_BG).flatten()
+    loss: GrpoLoss = grpo_loss(
+        logs, rollout.old_BN, rollout.reference_BN, advantages, epsilon=recipe.epsilon, beta=recipe.beta
+    )
+    return loss.total, {"kl": loss.kl, "clipped": loss.clipped, "ratio": loss.ratio}

@@ -1,0 +1,105 @@
+"""Stage 2 of EchoGen, dual joint optimisation: the layout is recovered from the image that was drawn from it (eq. 2).
+
+The image is drawn through straight-through Gumbel-softmax, so that the loss of grounding it reaches the painter. Half
+of the rows ground the real picture through the understanding tower instead, which keeps that path alive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scenograph.training.loop import Plan, Run
+from scenograph.training.paired import Paired, Stage
+from scenograph.training.pmtp import shuffled
+from scenograph.unified.batch import Batch, collate
+from scenograph.unified.losses import Annealing, djo_loss
+from scenograph.unified.model import Unified, freeze_encoders
+from scenograph.unified.passes import tower_features
+from scenograph.unified.sampler import Sampling, gumbel_noise, sample_images
+from scenograph.unified.sequence import TokenSequence, ground_sequence, paint_sequence
+
+__all__ = ["DjoRecipe", "train_djo"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DjoRecipe:
+    """Plan of stage 2.
+
+    Attributes:
+        weight: λ.
+        start, least: τ₀ and τ_min.
+        tower: share of rows that see the real picture through the understanding tower.
+        rollout: draw the image freely and replay the draw, instead of drawing every token after the real ones.
+    """
+
+    name: str
+    plan: Plan
+    weight: float = 1.0
+    start: float = 1.0
+    least: float = 0.3
+    tower: float = 0.5
+    rollout: bool = False
+
+
+def train_djo(recipe: DjoRecipe, data: Paired, unified: Unified, folder: str | Path) -> Unified:
+    """Trains (or goes on training) the model in place and returns it with averaged weights, frozen."""
+    freeze_encoders(unified.model)
+    run = Run(folder, recipe.plan, Stage(unified.model, _loss), what=recipe.name)
+    annealing = Annealing.over(recipe.plan.steps, start=recipe.start, least=recipe.least)
+    places = unified.image_length
+
+    def make(step: int, _: np.random.Generator) -> tuple[Batch, Batch, list[TokenSequence], Tensor, list[int]]:
+        paint, ground, asked, seen, seeds = [], [], [], [], []
+        for rng in run.sample_rngs(step):
+            index = int(rng.integers(len(data.tokens_KN)))
+            layout, tokens = data.layout(index, rng), data.tokens_KN[index].tolist()
+            paint.append(paint_sequence(unified.codec, layout, tokens))
+            asked.append(paint_sequence(unified.codec, layout))
+            real = rng.random() < recipe.tower
+            ground.append(ground_sequence(unified.codec, places if real else tokens, shuffled(layout, rng)))
+            if real:
+                seen.append(data.pixels(index))
+            seeds.append(int(rng.integers(1 << 62)))
+        pixels = torch.stack(seen) if seen else torch.zeros(0, 3, unified.side, unified.side)
+        return collate(paint), collate(ground), asked, pixels, seeds
+
+    unified.model.train()
+    for step, (painting, grounding, asked, pixels, seeds) in run.batches(make):
+        with torch.no_grad():
+            features = tower_features(unified.model, pixels) if len(pixels) else None
+        noise, drawn = _noise(recipe, unified, painting, asked, seeds)
+        options = {"noise_BNV": noise, "drawn_BN": drawn, "features_BND": features}
+        loss, parts = run.model(painting, grounding, tau=annealing.at(step), weight=recipe.weight, **options)
+        run.update(loss, **parts)
+    run.finish()
+    unified.model.requires_grad_(False).eval()
+    return unified
+
+
+def _noise(
+    recipe: DjoRecipe, unified: Unified, painting: Batch, asked: list[TokenSequence], seeds: list[int]
+) -> tuple[Tensor, Tensor | None]:
+    """The Gumbel noise of the draw, and with a rollout the tokens that it drew."""
+    model = unified.model
+    if recipe.rollout:
+        model.eval()
+        drawn = sample_images(model, asked, sampling=Sampling(), seeds=seeds, keep_noise=True)
+        model.train()
+        assert drawn.noise_BNV is not None
+        return drawn.noise_BNV, drawn.tokens_BN
+    device = painting.ids_BT.device
+    shape = (len(seeds), unified.image_length, int(model.config.vq_config.num_embeddings))
+    generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    return gumbel_noise(shape, generators, torch.empty(0, device=device)), None
+
+
+def _loss(model: Any, painting: Batch, grounding: Batch, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    loss = djo_loss(model, painting, grounding, **options)
+    parts = {"image": loss.image, "expression": loss.layout.expression, "box": loss.layout.box}
+    return loss.total, parts

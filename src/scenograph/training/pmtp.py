@@ -1,0 +1,113 @@
+"""Stage 1 of EchoGen, parallel multi-task pre-training: painting and grounding in one sequence (eq. 1).
+
+Each sample is [X_g, X_i, X_g] over shared image tokens, with the second X_g's instances in an order of their own. How
+the leak through the image tokens is met is `sharing` (`unified.mask`); a share of samples is painted without a
+condition, which trains classifier-free guidance. Some rows are prompt parsing instead (MIGLoRA, Stage I): caption →
+layout, and image with a candidate layout → layout, so that one model plans, paints and grounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scenograph.layout import Box, Instance, Layout
+from scenograph.training.loop import Plan, Run
+from scenograph.training.paired import Paired, Stage
+from scenograph.unified.batch import Batch, collate
+from scenograph.unified.losses import pmtp_loss
+from scenograph.unified.mask import Sharing
+from scenograph.unified.model import Unified, freeze_encoders
+from scenograph.unified.sequence import TokenSequence, plan_sequence, shared_sequence, understand_sequence
+from scenograph.unified.tokens import Codec
+
+__all__ = ["PmtpRecipe", "candidate", "shuffled", "train_pmtp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PmtpRecipe:
+    """Plan of stage 1.
+
+    Attributes:
+        drop: share of samples without the first X_g; see `Sharing`.
+        parse: share of rows that are prompt parsing, half of them drafts, half understanding.
+    """
+
+    name: str
+    plan: Plan
+    sharing: Sharing = Sharing.DROPPED
+    drop: float = 0.3
+    parse: float = 0.2
+
+
+def train_pmtp(recipe: PmtpRecipe, data: Paired, unified: Unified, folder: str | Path) -> Unified:
+    """Trains (or goes on training) the model in place and returns it with averaged weights, frozen."""
+    freeze_encoders(unified.model)
+    stage = Stage(unified.model, _loss)
+    run = Run(folder, recipe.plan, stage, what=recipe.name)
+
+    def make(step: int, _: np.random.Generator) -> tuple[Batch, Tensor]:
+        drawn = [_sample(recipe, data, unified.codec, rng) for rng in run.sample_rngs(step)]
+        return collate([sequence for sequence, _ in drawn]), torch.tensor([dropped for _, dropped in drawn])
+
+    unified.model.train()
+    for _, (batch, dropped_B) in run.batches(make):
+        loss, parts = run.model(batch, recipe.sharing, dropped_B)
+        run.update(loss, **parts)
+    run.finish()
+    unified.model.requires_grad_(False).eval()
+    return unified
+
+
+def _loss(model: Any, batch: Batch, sharing: Sharing, dropped_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    loss = pmtp_loss(model, batch, sharing, dropped_B=dropped_B)
+    parts = {"image": loss.image, "expression": loss.layout.expression, "box": loss.layout.box}
+    return loss.total, parts
+
+
+def _sample(recipe: PmtpRecipe, data: Paired, codec: Codec, rng: np.random.Generator) -> tuple[TokenSequence, bool]:
+    """A sequence, and whether it counts as one without the first X_g."""
+    index = int(rng.integers(len(data.tokens_KN)))
+    layout, tokens = data.layout(index, rng), data.tokens_KN[index].tolist()
+    turn = rng.random()
+    if turn < recipe.parse / 2:
+        return plan_sequence(codec, layout.caption, layout.instances), True
+    if turn < recipe.parse:
+        given = candidate(layout, rng)
+        return understand_sequence(codec, tokens, given, shuffled(layout, rng)), True
+    # Two passes ground without the first X_g anyway; a painting without condition is drawn for all alike.
+    return shared_sequence(codec, layout, tokens, shuffled(layout, rng)), bool(rng.random() < recipe.drop)
+
+
+def shuffled(layout: Layout, rng: np.random.Generator) -> Sequence[Instance]:
+    """The instances in any order."""
+    return [layout.instances[i] for i in rng.permutation(len(layout.instances))]
+
+
+def candidate(layout: Layout, rng: np.random.Generator) -> Sequence[Instance]:
+    """An earlier layout to be corrected: empty half of the time, else with jittered, swapped or missing boxes."""
+    if rng.random() < 0.5:
+        return []
+    kept = [replace(one, box=_jittered(one.box, rng)) for one in layout.instances if rng.random() < 0.9]
+    if len(kept) > 1 and rng.random() < 0.3:
+        first, second = rng.choice(len(kept), 2, replace=False)
+        a, b = kept[first], kept[second]
+        kept[first], kept[second] = replace(a, box=b.box), replace(b, box=a.box)
+    return kept
+
+
+def _jittered(box: Box, rng: np.random.Generator) -> Box:
+    """The box moved and scaled by up to a quarter of itself, cut at the canvas."""
+    dx, dy, sx, sy = rng.uniform(-0.25, 0.25, 4)
+    (x, y), w, h = box.center, box.width * (1 + sx), box.height * (1 + sy)
+    x, y = x + dx * box.width, y + dy * box.height
+    sides = np.clip([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 0, 1).tolist()
+    if sides[2] - sides[0] < 0.01 or sides[3] - sides[1] < 0.01:
+        return box
+    return Box(*sides)

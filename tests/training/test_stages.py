@@ -1,0 +1,137 @@
+"""The three stages of the unified model at tiny size: they learn, keep what is frozen, and go on to the same bits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from scenograph.layout import Box, Layout
+from scenograph.training.cycle import CycleRecipe, box_reward, grounded_boxes, train_cycle
+from scenograph.training.djo import DjoRecipe, train_djo
+from scenograph.training.loop import Plan
+from scenograph.training.paired import Paired
+from scenograph.training.pmtp import PmtpRecipe, candidate, train_pmtp
+from scenograph.unified.mask import Sharing
+from scenograph.unified.model import Unified
+from scenograph.unified.sampler import Sampling
+from tests.unified.tiny import IMAGE_LENGTH, images, layout, tiny_janus, world_codec
+
+PLAN = Plan(steps=2, batch=3, lr=1e-2, seed=3, warmup=0, final_lr=1.0, log_every=1, ema=None)
+LAYOUTS = [layout(), layout(("a red cat", (0.2, 0.2, 0.7, 0.9)), caption="a red cat"), layout(caption="two dogs")]
+
+
+def unified() -> Unified:
+    codec = world_codec()
+    return Unified(tiny_janus(codec), codec)
+
+
+def data() -> Paired:
+    return Paired(
+        tokens_KN=np.array(images(3), np.uint16),
+        layout=lambda index, rng: LAYOUTS[index],
+        pixels=lambda index: torch.zeros(3, 64, 64),
+    )
+
+
+def state(made: Unified) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in made.model.state_dict().items()}
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def stage(name: str, made: Unified, folder: Path, plan: Plan, **options: Any) -> Unified:
+    if name == "pmtp":
+        return train_pmtp(PmtpRecipe(name=name, plan=plan, **options), data(), made, folder)
+    if name == "djo":
+        return train_djo(DjoRecipe(name=name, plan=plan, **options), data(), made, folder)
+    return train_cycle(CycleRecipe(name=name, plan=plan, group=2, **options), _drawn, made, folder)
+
+
+def _drawn(rng: np.random.Generator) -> Layout:
+    return LAYOUTS[int(rng.integers(len(LAYOUTS)))]
+
+
+@pytest.mark.parametrize("name", ["pmtp", "djo", "cycle"])
+def test_a_stage_trains_all_but_the_encoders(name: str, tmp_path: Path) -> None:
+    made = unified()
+    before = state(made)
+    stage(name, made, tmp_path, PLAN)
+    after = state(made)
+    frozen = [n for n in before if "vqmodel" in n or "vision_model" in n]
+    assert frozen and all(torch.equal(before[n], after[n]) for n in frozen)
+    assert any(not torch.equal(before[n], after[n]) for n in before if "language_model.layers" in n)
+    assert not any(p.requires_grad for p in made.model.parameters())
+    assert len(rows(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", ["pmtp", "djo", "cycle"])
+def test_a_stopped_stage_goes_on_to_the_same_bits(name: str, tmp_path: Path) -> None:
+    def trained(folder: str, steps: int) -> dict[str, torch.Tensor]:
+        # annealing follows the plan's length, so it is held still
+        options = {"start": 0.5, "least": 0.4999} if name == "djo" else {}
+        return state(stage(name, unified(), tmp_path / folder, replace(PLAN, steps=steps), **options))
+
+    whole = trained("whole", 3)
+    trained("parts", 1)
+    again = trained("parts", 3)
+    assert all(torch.equal(tensor, again[n]) for n, tensor in whole.items())
+
+
+@pytest.mark.parametrize("sharing", list(Sharing))
+def test_pmtp_learns_its_three_pictures(sharing: Sharing, tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=30, batch=6)
+    stage("pmtp", unified(), tmp_path, plan, sharing=sharing, parse=0.2)
+    first, last = rows(tmp_path)[0], rows(tmp_path)[-1]
+    assert last["image"] < 0.8 * first["image"] and last["box"] < first["box"]
+
+
+def test_djo_with_a_rollout_and_without_a_tower(tmp_path: Path) -> None:
+    stage("djo", unified(), tmp_path / "rollout", PLAN, rollout=True)
+    stage("djo", unified(), tmp_path / "blind", PLAN, tower=0.0)
+    stage("djo", unified(), tmp_path / "seeing", PLAN, tower=1.0)
+    assert all(row["loss"] > 0 for folder in ("rollout", "blind", "seeing") for row in rows(tmp_path / folder))
+
+
+def test_the_ratio_is_one_on_the_first_update_and_moves_on_the_second(tmp_path: Path) -> None:
+    stage("cycle", unified(), tmp_path, replace(PLAN, steps=4), updates=2, beta=0.1)
+    ratios = [row["ratio"] for row in rows(tmp_path)]
+    assert ratios[0] == pytest.approx(1, abs=1e-6) and ratios[2] == pytest.approx(1, abs=1e-6)
+    assert abs(ratios[1] - 1) > 1e-7 or abs(ratios[3] - 1) > 1e-7
+
+
+def test_cycle_with_guidance_and_a_frozen_grounder(tmp_path: Path) -> None:
+    sampling = Sampling(guidance=2.0, temperature=0.9, top_k=10)
+    stage("cycle", unified(), tmp_path, PLAN, sampling=sampling, frozen_grounder=True, reward="mixed")
+    assert rows(tmp_path)[0]["ratio"] == pytest.approx(1, abs=1e-5)
+
+
+def test_rewards_of_a_box() -> None:
+    asked, apart = Box(0.0, 0.0, 0.5, 0.5), Box(0.5, 0.5, 1.0, 1.0)
+    assert box_reward(asked, asked, "iou") == box_reward(asked, asked, "l1") == box_reward(asked, asked, "mixed") == 1
+    assert box_reward(asked, apart, "iou") == 0 and box_reward(asked, apart, "l1") == 0.5
+    assert box_reward(asked, apart, "mixed") == 0.25
+
+
+def test_every_phrase_is_grounded_once() -> None:
+    made = unified()
+    tokens = torch.tensor(images(2))
+    found = grounded_boxes(made, tokens, [["a dog", "a cat"], ["a red cat"]])
+    assert [len(boxes) for boxes in found] == [2, 1]
+    assert tokens.shape[1] == IMAGE_LENGTH
+
+
+def test_candidates_are_empty_half_of_the_time_and_never_the_answer() -> None:
+    rng = np.random.default_rng(0)
+    made = [candidate(LAYOUTS[0], rng) for _ in range(400)]
+    assert 0.42 < sum(not one for one in made) / 400 < 0.58
+    for one in made:
+        assert [i.box for i in one] != [i.box for i in LAYOUTS[0].instances] or not one
+        assert all(0 <= side <= 1 for i in one for side in i.box)
