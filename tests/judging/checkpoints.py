@@ -9,6 +9,10 @@ import torch
 from transformers import (
     BertConfig,
     BertTokenizer,
+    BlipConfig,
+    BlipForQuestionAnswering,
+    BlipImageProcessorPil,
+    BlipProcessor,
     CLIPConfig,
     CLIPImageProcessorPil,
     CLIPModel,
@@ -16,6 +20,12 @@ from transformers import (
     CLIPTextModel,
     DFineConfig,
     DFineForObjectDetection,
+    DPTConfig,
+    DPTForDepthEstimation,
+    DPTImageProcessorPil,
+    GLPNConfig,
+    GLPNForDepthEstimation,
+    GLPNImageProcessorPil,
     GroundingDinoConfig,
     GroundingDinoForObjectDetection,
     GroundingDinoImageProcessorPil,
@@ -232,4 +242,71 @@ def save_reader(path: Path) -> Path:
         label2id={label: index for index, label in enumerate(READINGS)},
     )
     ResNetForImageClassification(config).save_pretrained(path)
+    return path
+
+
+def save_blip(path: Path, words: tuple[str, ...] = ("yes", "no", "a", "red", "blue", "dog", "bench", "?")) -> Path:
+    """BLIP for questions: a BERT tokenizer without [DEC] and [ENC], which only the network's vocabulary has.
+
+    Weights are drawn wide, so that answers differ.
+    """
+    torch.manual_seed(0)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(vocabulary)}, do_lower_case=True)
+    text = {
+        "vocab_size": len(vocabulary) + 2,
+        "bos_token_id": len(vocabulary),
+        "pad_token_id": 0,
+        "sep_token_id": 3,
+        "hidden_size": 16,
+        "encoder_hidden_size": 16,
+        "intermediate_size": 16,
+        "projection_dim": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 40,
+        "initializer_range": 0.7,
+    }
+    vision = _VISION | {"image_size": 32, "initializer_range": 0.7}
+    config = BlipConfig(text_config=text, vision_config=vision, projection_dim=16)
+    BlipForQuestionAnswering(config).save_pretrained(path)
+    images = BlipImageProcessorPil(size={"height": 32, "width": 32})
+    BlipProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(path)
+    return path
+
+
+def save_dpt(path: Path) -> Path:
+    """DPT as MiDaS trained it: inverse depth."""
+    torch.manual_seed(0)
+    config = DPTConfig(
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=32,
+        patch_size=8,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8,
+        readout_type="project",
+        is_hybrid=False,
+    )
+    DPTForDepthEstimation(config).save_pretrained(path)
+    DPTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(path)
+    return path
+
+
+def save_glpn(path: Path) -> Path:
+    """GLPN: depth in metres."""
+    torch.manual_seed(0)
+    config = GLPNConfig(
+        num_encoder_blocks=4,
+        depths=[1, 1, 1, 1],
+        sr_ratios=[8, 4, 2, 1],
+        hidden_sizes=[8, 8, 8, 8],
+        num_attention_heads=[1, 1, 1, 1],
+        decoder_hidden_size=8,
+    )
+    GLPNForDepthEstimation(config).save_pretrained(path)
+    GLPNImageProcessorPil().save_pretrained(path)
     return path

@@ -24,14 +24,14 @@ _DETERMINERS = frozenset(
     f"a an the this these those some any several many few another each every both all no its his her their my your our "
     f"one {_NUMBERS}".split()
 )
-_ENDS = (STOPS | set("past alongside that it they them he him she i you we there what ! ? )".split())) - {"it's"}
+_ENDS = (STOPS | set("past alongside that it they them he him she i you we there what ! ? )".split())) - {"can"}
 _VERBS = frozenset(
     """
     hung hang hangs lay lie lies sat sit sits stood stand stands rest rests drove drive drives ran run runs flew fly
     flies shone shine shines rose made make makes met meet meets held hold holds kept keep keeps gave give gives took
     take takes swam swim swims fell fall falls grew grow grows simmer simmers brew brews cover covers drift drifts
     glow glows hide hides lean leans blend blends contrast contrasts spread slept eats ate carry carries came went
-    can told brought
+    told brought
     """.split()
 )
 _ADJECTIVE_ENDINGS = ("ful", "ous", "ive", "less", "ic", "al", "ish", "ed", "en", "ing", "ular")
@@ -115,6 +115,8 @@ def _is_action(run: list[str], word: str, following: str) -> bool:
     before = run[-1].lower()
     if before in _DETERMINERS | {",", "and"} or _describes(before):
         return False
+    if word == "can":
+        return following == "be" or following not in STOPS | {""}  # not the one for paint
     if word in _VERBS:
         return following not in {"", ".", ","}  # the last word of a sentence is its noun: "a book stand"
     return word.endswith("ing") or (word.endswith("ed") and singular(before) != before)

@@ -87,7 +87,8 @@ def _relation(prompt: str, category: str) -> Asked | None:
     asked = asked_relation(prompt)
     if asked is None:
         return None
-    before, after = (noun_chunks(part) for part in prompt.split(asked.locality, 1))
+    said = prompt.split(asked.locality, 1)
+    before, after = noun_chunks(said[0] + " near"), noun_chunks(said[1])  # a preposition follows, as in the prompt
     if not before or not after:
         return None
     return Asked(first=head_noun(before[-1]), second=head_noun(after[0]), locality=asked.locality)

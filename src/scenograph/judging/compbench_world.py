@@ -25,9 +25,13 @@ from random import Random
 from typing import Literal, get_args
 
 from scenograph.errors import ResultError
+from scenograph.judging.clip import ClipScorer
 from scenograph.judging.compbench import Asked, spatial_score
+from scenograph.judging.compbench_images import Evaluators
 from scenograph.judging.compbench_prompts import CompPrompt
+from scenograph.judging.detection import MATCH_SCORE, Detector
 from scenograph.judging.statement import Relation, RelationName, Statement, Thing, check
+from scenograph.judging.world_vqa import ProbabilityReader, WorldVQA
 from scenograph.layout import Box, Layout
 from scenograph.world.captions import Described, Stated, describe, tell
 from scenograph.world.placement import covered, place
@@ -35,7 +39,7 @@ from scenograph.world.scenes import CANVAS, Scene, SceneObject, relations
 from scenograph.world.split import combination_held_out, layout_held_out
 from scenograph.world.vocabulary import BACKGROUNDS, COLOURS, NOUNS, SHAPED_NOUNS, SHAPES, SYNONYMS, TEXTURES
 
-__all__ = ["CATEGORIES", "Category", "WorldItem", "world_compbench"]
+__all__ = ["CATEGORIES", "Category", "WorldItem", "world_compbench", "world_evaluators"]
 
 Category = Literal["colour", "shape", "texture", "spatial", "numeracy", "complex"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
@@ -104,6 +108,12 @@ def world_compbench(category: Category, n: int = 150, seed: int = 0) -> tuple[Wo
         if number - last > _FRUITLESS:
             raise ResultError(f"the small world has {len(items)} {category} prompts (seed {seed}); ask for fewer")
     return tuple(items)
+
+
+def world_evaluators(detector: Detector, reader: ProbabilityReader, clip: ClipScorer | None = None) -> Evaluators:
+    """The embedded judges for `compbench_images`: they know the world's own nouns, and detect each thing once."""
+    vqa = WorldVQA(detector, reader)
+    return Evaluators(vqa=vqa, detector=detector, clip=clip, confidence=MATCH_SCORE, suppression=None, renamed=False)
 
 
 def _asked_for(item: WorldItem) -> object:

@@ -5,15 +5,14 @@ question a chunk, in lower case and without punctuation, at most eight; P(yes) /
 token, to four decimals; the product, to four decimals; an image of a prompt without chunks scores 1.
 
 The hub's "Salesforce/blip-vqa-base" holds the paper's weights (base, CapFilt-L) with their positions resampled for
-pictures of 384 pixels, where the official script takes 480; scores agree in kind, not to the digit. Two details of the
-original that transformers leaves out are put back: questions begin with [ENC], not with [CLS], and the decoder does not
-look at padding.
+pictures of 384 pixels, where the official script takes 480; scores agree in kind, not to the digit. What transformers
+leaves to its user is done as in the original: questions begin with [ENC], not with [CLS], and no padding is looked at.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,15 +83,26 @@ class BlipVQA:
 
     @torch.inference_mode()
     def yes(self, images: Sequence[Image.Image], questions: Sequence[str]) -> list[float]:
-        """The probability of yes of every question about the image at its place; each image is encoded once a batch."""
-        answers: list[float] = []
-        for start in range(0, len(images), self.batch_size):
-            batch = images[start : start + self.batch_size]
-            places = {id(image): place for place, image in enumerate({id(image): image for image in batch}.values())}
-            features_IPD = self._encoded(list({id(image): image for image in batch}.values()))
-            features_BPD = features_IPD[[places[id(image)] for image in batch]]
-            answers += self._answered(features_BPD, questions[start : start + self.batch_size])
+        """The probability of yes of every question about the image at its place.
+
+        Questions of a batch have equally many tokens: BLIP's cross-attention in transformers looks at padding whatever
+        the mask says. An image is encoded once a batch.
+        """
+        tokens = [self._tokens(question) for question in questions]
+        answers = [0.0] * len(tokens)
+        for indices in _equally_long(tokens, self.batch_size):
+            distinct = {id(images[index]): images[index] for index in indices}
+            places = {key: place for place, key in enumerate(distinct)}
+            features_IPD = self._encoded(list(distinct.values()))
+            features_BPD = features_IPD[[places[id(images[index])] for index in indices]]
+            tokens_BT = torch.tensor([tokens[index] for index in indices], device=self.model.device)
+            for index, answer in zip(indices, self._answered(features_BPD, tokens_BT), strict=True):
+                answers[index] = answer
         return answers
+
+    def _tokens(self, question: str) -> list[int]:
+        tokens: list[int] = self.processor.tokenizer(question, truncation=True, max_length=_WINDOW)["input_ids"]
+        return tokens if self._enc is None else [self._enc, *tokens[1:]]
 
     def _encoded(self, images: Sequence[Image.Image]) -> Tensor:
         rgb = [image.convert("RGB") for image in images]
@@ -100,23 +110,19 @@ class BlipVQA:
         features_IPD: Tensor = self.model.vision_model(pixel_values=pixels_ICHW.to(self.model.device)).last_hidden_state
         return features_IPD
 
-    def _answered(self, features_BPD: Tensor, questions: Sequence[str]) -> list[float]:
-        tokens = self.processor.tokenizer(
-            list(questions), padding="longest", truncation=True, max_length=_WINDOW, return_tensors="pt"
-        )
-        tokens_BT, mask_BT = (tokens[key].to(self.model.device) for key in ("input_ids", "attention_mask"))
-        if self._enc is not None:
-            tokens_BT[:, 0] = self._enc
-        states_BTD = self.model.text_encoder(
-            input_ids=tokens_BT,
-            attention_mask=mask_BT,
-            encoder_hidden_states=features_BPD,
-            encoder_attention_mask=torch.ones(features_BPD.shape[:2], dtype=torch.long, device=self.model.device),
-        ).last_hidden_state
+    def _answered(self, features_BPD: Tensor, tokens_BT: Tensor) -> list[float]:
+        states_BTD = self.model.text_encoder(input_ids=tokens_BT, encoder_hidden_states=features_BPD).last_hidden_state
         logits_BV = self.model.text_decoder(
-            input_ids=torch.full_like(tokens_BT[:, :1], self._start),
-            encoder_hidden_states=states_BTD,
-            encoder_attention_mask=mask_BT,
+            input_ids=torch.full_like(tokens_BT[:, :1], self._start), encoder_hidden_states=states_BTD
         ).logits[:, 0]
         yes_B: Tensor = logits_BV[:, self._answers].float().softmax(dim=-1)[:, 0]
         return yes_B.tolist()
+
+
+def _equally_long(tokens: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    lengths: dict[int, list[int]] = {}
+    for index, row in enumerate(tokens):
+        lengths.setdefault(len(row), []).append(index)
+    for indices in lengths.values():
+        for start in range(0, len(indices), batch_size):
+            yield indices[start : start + batch_size]
