@@ -27,6 +27,8 @@ __all__ = ["CATEGORIES", "TemplatePrompt", "template_prompts"]
 CATEGORIES = ("color", "shape", "texture", "spatial", "non-spatial", "complex")
 _PATIENCE = 200
 """Tries without a new prompt before the words of a category count as used up."""
+_PLACED = 0.8
+"""Share of prompts that say where, of words that have places."""
 _PAIRS = ("{0} and {1}", "{0} next to {1}", "{0} beside {1}", "a photo of {0} and {1}", "{0} in front of {1}")
 _SIDES = ("on the left of", "on the right of", "to the left of", "to the right of", "above", "below", "next to", "near",
           "in front of", "behind")  # fmt: skip
@@ -67,6 +69,8 @@ def template_prompts(words: Words, seed: int, *, avoid: Collection[str] = ()) ->
 def _made(category: str, words: Words, random: Random) -> TemplatePrompt:
     make = _MAKERS[category]
     template, text = make(words, random)
+    if words.places and random.random() < _PLACED:
+        text = f"{text} {random.choice(words.places)}"
     return TemplatePrompt(text=text, category=category, template=f"{category}/{template}")
 
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from scenograph.errors import DatasetError
 from scenograph.world.split import combination_held_out
-from scenograph.world.vocabulary import COLOURS, NOUNS, SHAPED_NOUNS, SHAPES, TEXTURES
+from scenograph.world.vocabulary import BACKGROUNDS, COLOURS, NOUNS, SHAPED_NOUNS, SHAPES, TEXTURES
 
 __all__ = ["COCO", "WORDS", "WORLD", "Words", "words_called"]
 
@@ -31,6 +31,7 @@ class Words:
         beside: nouns that can stand anywhere beside others.
         small, supports: what lies on what.
         deeds: (who, does what, to what), the words between a subject and an object.
+        places: said at the end of most prompts.
         held_out: whether a noun with a colour and a texture (None: not stated) must not be asked for.
     """
 
@@ -42,6 +43,7 @@ class Words:
     small: tuple[str, ...]
     supports: tuple[str, ...]
     deeds: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    places: tuple[str, ...] = ()
     held_out: Callable[[str, str | None, str | None], bool] = lambda noun, colour, texture: False
 
     @property
@@ -204,6 +206,10 @@ WORLD = Words(
     beside=tuple(NOUNS),
     small=tuple(NOUNS),
     supports=tuple(NOUNS),
+    # Its painters saw few pictures without a background; the dark and the sky would be read as things.
+    places=tuple(
+        way for ways in BACKGROUNDS.values() for way in ways if way not in ("in the dark", "under a night sky")
+    ),
     held_out=_withheld,
 )
 
