@@ -51,6 +51,10 @@ def test_asked_relation_in_depth() -> None:
     )
     assert asked_relation("a bowl and a cat") is None
     assert asked_relation("next to") is None
+    # The list's order counts, not the prompt's.
+    both = asked_relation("a cat on the left of a dog near a cup")
+    assert both is not None
+    assert both.locality == "near"
 
 
 def test_asked_counts() -> None:

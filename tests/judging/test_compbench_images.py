@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,15 @@ import torch
 from PIL import Image
 
 from scenograph.errors import ResultError
+from scenograph.grounding.detector import load_detector
+from scenograph.judging.clip import TransformersClip
 from scenograph.judging.compbench import Asked
 from scenograph.judging.compbench_images import Evaluators, compbench_scores, compbench_tallies, sightings
 from scenograph.judging.compbench_prompts import CompPrompt, comp_prompt
-from scenograph.judging.depth import NearnessMap
+from scenograph.judging.depth import NearnessMap, TransformersDepth
+from scenograph.judging.vqa import BlipVQA
 from scenograph.layout import Box, Instance, Layout
+from tests.judging.checkpoints import save_blip, save_clip, save_dpt, save_grounding_dino, save_owlv2
 
 Placed = tuple[str, Box, float]
 
@@ -209,6 +214,38 @@ def test_open_vocabularies_are_asked_for_the_images_own_words_and_closed_ones_fo
     seen = sightings(images, words, closed, confidence=0.85)
     assert [[one.label for one in layout.instances] for layout in seen] == [["cat"]] * 3
     assert closed.asked == [("cat", "dog", "cow")]
+
+
+def noise(seed: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("save", [save_grounding_dino, save_owlv2])
+def test_hub_evaluators_score_every_category(save: Callable[[Path], Path], tmp_path: Path) -> None:
+    evaluators = Evaluators(
+        vqa=BlipVQA.from_pretrained(save_blip(tmp_path / "blip"), device="cpu"),
+        detector=load_detector(save(tmp_path / "detector"), threshold=0.0, device="cpu"),
+        depth=TransformersDepth.from_pretrained(save_dpt(tmp_path / "dpt"), device="cpu"),
+        clip=TransformersClip.from_pretrained(save_clip(tmp_path / "clip"), device="cpu"),
+        confidence=0.0,
+    )
+    texts = {
+        "colour": "a red dog and a blue bench",
+        "spatial": "a dog on the left of a cat",
+        "3d-spatial": "a dog behind a cat",
+        "numeracy": "two dogs and a cat",
+        "non-spatial": "A dog eats.",
+        "complex": "The red dog is near the blue cat.",
+    }
+    prompts = [comp_prompt(text, category) for category, text in texts.items()]
+    images = [[noise(seed), noise(seed + 100)] for seed in range(len(prompts))]
+    tallies = compbench_tallies(prompts, images, evaluators)
+    assert set(tallies) == set(texts)
+    assert all(tally.count_N.tolist() == [2] for tally in tallies.values())
+    assert all(0 <= tallies[category].mean() <= 100 for category in ("colour", "spatial", "3d-spatial", "numeracy"))
+    # Both nouns are among the detections at this confidence, so their halves and quarters are there.
+    assert tallies["numeracy"].mean() >= 50
+    assert tallies["3d-spatial"].mean() > 0
 
 
 def test_mistakes_are_named() -> None:

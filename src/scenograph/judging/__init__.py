@@ -3,7 +3,13 @@
     bootstrap       intervals and paired differences by resampling layouts
     statement       what a prompt states, and whether a layout keeps it
     nsr1k           the prompts and released layouts of NSR-1K; nsr1k_official, nsr1k_strict score them
+    nsr1k_images    NSR-1K on pictures: counting and spatial accuracy from detections
     compbench       T2I-CompBench's box scores, of layouts or detections
+    compbench_images    its scores of pictures; compbench_prompts, chunks: what its prompts ask
+    compbench_world     its categories in the small world, of combinations no painter has seen
+    vqa, world_vqa  probability of "yes" to a question on a picture: BLIP, the embedded judges
+    depth           how near things are in a picture
+    preference      PickScore
     labels          agreement of a planner's reading with prompts labelled by hand
     correction      Acc and ReAcc: are layouts right, are broken ones put right
     detection       COCO AP through pycocotools, matching, mean IoU
