@@ -15,6 +15,7 @@ from scenograph.unified.losses import Annealing, djo_loss, pmtp_loss, straight_t
 from scenograph.unified.mask import Sharing
 from scenograph.unified.model import freeze_encoders
 from scenograph.unified.passes import tower_features
+from scenograph.unified.pictures import image_tokens
 from scenograph.unified.sampler import Sampling, gumbel_noise, sample_images
 from scenograph.unified.scoring import TEXT_ROLES, forced_image_logits, states, targets
 from scenograph.unified.sequence import Role, ground_sequence, paint_sequence, shared_sequence
@@ -249,3 +250,17 @@ def test_a_rollout_returns_its_own_tokens(model: Any) -> None:
     )
     forced = djo_loss(model, painting, grounding, noise_BNV=drawn.noise_BNV, tau=0.5)
     torch.testing.assert_close(loss.image, forced.image)  # painting is learnt from the real image either way
+
+
+def test_half_precision_models_have_finite_losses_and_draws(batch: Batch) -> None:
+    model = freeze_encoders(tiny_janus(CODEC)).to(torch.bfloat16)
+    pixels_BCHW = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    painting, grounding = passes(seen=True)
+    features_BND = tower_features(model, pixels_BCHW)
+    joint = djo_loss(model, painting, grounding, noise_BNV=noise(), tau=0.5, features_BND=features_BND).total
+    for loss in (pmtp_loss(model, batch, Sharing.SHARED).total, joint):
+        assert loss.dtype == torch.float32
+        assert all(bool(grad.isfinite().all()) for grad in gradients(model, loss).values())
+    prefixes = [paint_sequence(CODEC, one) for one in LAYOUTS]
+    assert bool(sample_images(model, prefixes, sampling=Sampling(), seeds=[1, 2, 3]).log_probs_BN.isfinite().all())
+    assert image_tokens(model, pixels_BCHW).shape == (1, IMAGE_LENGTH)

@@ -61,12 +61,13 @@ def soft_embeddings(model: Any, weights_V: Tensor) -> Tensor:
 
     The mixture is of codebook embeddings, before the aligner, so gradients pass through both.
     """
-    mixed_D = weights_V @ model.model.generation_embeddings.weight
+    codebook_VC = model.model.generation_embeddings.weight
+    mixed_D = weights_V.to(codebook_VC.dtype) @ codebook_VC
     embeds_D: Tensor = model.model.generation_aligner(mixed_D)
     return embeds_D
 
 
 def tower_features(model: Any, pixels_BCHW: Tensor) -> Tensor:
     """The understanding tower's features of pictures, aligned to the language model (batch, tokens, width)."""
-    features_BND: Tensor = model.model.get_image_features(pixels_BCHW).pooler_output
+    features_BND: Tensor = model.model.get_image_features(pixels_BCHW.to(model.dtype)).pooler_output
     return features_BND

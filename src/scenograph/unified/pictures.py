@@ -45,9 +45,9 @@ def pictures(pixels_BCHW: Tensor) -> list[Image]:
 def image_tokens(model: Any, pixels_BCHW: Tensor) -> Tensor:
     """The image tokens (batch, tokens) of pixels in -1 … 1: per place the codebook entry of the nearest direction."""
     vq = model.model.vqmodel
-    z_BCHW = vq.quant_conv(vq.encoder(pixels_BCHW))
-    z_BNC = F.normalize(z_BCHW.flatten(2).transpose(1, 2), dim=-1)
-    codebook_VC = F.normalize(vq.quantize.embedding.weight, dim=-1)
+    z_BCHW = vq.quant_conv(vq.encoder(pixels_BCHW.to(vq.dtype)))
+    z_BNC = F.normalize(z_BCHW.float().flatten(2).transpose(1, 2), dim=-1)
+    codebook_VC = F.normalize(vq.quantize.embedding.weight.float(), dim=-1)
     ids_BN: Tensor = (z_BNC @ codebook_VC.T).argmax(dim=-1)
     return ids_BN
 
