@@ -27,7 +27,7 @@ __all__ = ["ground"]
     default="detector-a",
     show_default=True,
     metavar="NAME",
-    help="An embedded detector, a folder, or a hub id of GroundingDINO, OWLv2, DETR, …",
+    help="A detector (embedded, folder, or hub id of GroundingDINO, OWLv2, DETR, …) or a unified model (tiny-janus).",
 )
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="The lowest score that is kept."
@@ -59,9 +59,7 @@ def ground(
         raise ImageError("got no picture; expected IMAGE files, then the phrases to look for")
     images = [read_image(file) for file in files]
     sheets = destinations(draw, [f"{file.stem}-found" for file in files]) if draw else []
-    from scenograph.grounding.detector import load_detector
-
-    detector = load_detector(grounder, threshold=threshold, device=device)
+    detector = _load(grounder, threshold, device)
     found = [_kept(layout, best=best) for layout in _found(detector, images, phrases)]
     if out:
         save_layouts(out, found)
@@ -75,7 +73,14 @@ def ground(
             continue
         say(f"{file}: {len(layout.instances)} found")
         for number, one in enumerate(layout.instances, 1):
-            say(f"  {number} {one.caption}  {_sides(one.box)}  {one.score:.2f}")
+            score = "" if one.score is None else f"  {one.score:.2f}"
+            say(f"  {number} {one.caption}  {_sides(one.box)}{score}")
+
+
+def _load(name: str, threshold: float, device: str | None) -> Detector:
+    from scenograph.grounding.named import load_grounder
+
+    return load_grounder(name, threshold=threshold, device=device)
 
 
 def _found(detector: Detector, images: Sequence[object], phrases: Sequence[str]) -> list[Layout]:

@@ -32,6 +32,7 @@ from scenograph.layout import Layout, load_layouts
 
 if TYPE_CHECKING:
     from scenograph.painting import Painter, Painting
+    from scenograph.painting.unified import UnifiedPainter
     from scenograph.planning.plan import Planner
 
 __all__ = ["METHOD_NAMES", "Order", "paint"]
@@ -43,10 +44,10 @@ METHOD_NAMES = (
 
 _DEFAULTS: dict[str, Any] = {
     "model": "tiny-sd",
-    "method": "winwinlay",
+    "method": None,
     "seed": 0,
     "steps": 50,
-    "cfg": 7.5,
+    "cfg": None,
     "scheduler": None,
     "negative_prompt": "",
     "template": "{}",
@@ -62,10 +63,10 @@ _DEFAULTS: dict[str, Any] = {
 }
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "model": str,
-    "method": str,
+    "method": (str, type(None)),
     "seed": int,
     "steps": int,
-    "cfg": (int, float),
+    "cfg": (int, float, type(None)),
     "scheduler": (str, type(None)),
     "negative_prompt": str,
     "template": str,
@@ -112,17 +113,19 @@ def _lora(context: click.Context, option: click.Parameter, values: Sequence[str]
 
 _OPTIONS = (
     click.option(
-        "--model", metavar="NAME", help="tiny-sd (default), a hub id, a diffusers folder or a .safetensors file."
+        "--model",
+        metavar="NAME",
+        help="tiny-sd (default), a hub id, a diffusers folder, a .safetensors file, or a unified model: tiny-janus.",
     ),
     click.option(
         "--method",
         type=click.Choice(METHOD_NAMES),
         metavar="NAME",
-        help=f"{', '.join(METHOD_NAMES)}; default winwinlay.",
+        help=f"{', '.join(METHOD_NAMES)}; default winwinlay (unified models: plain).",
     ),
     click.option("--seed", type=int, help="Default 0; a seed gives the same picture alone and among others."),
     click.option("--steps", type=int, help="Sampling steps, default 50."),
-    click.option("--cfg", type=float, help="Classifier-free guidance, default 7.5; 1 turns it off."),
+    click.option("--cfg", type=float, help="Classifier-free guidance, default 7.5 (unified models 3); 1 turns it off."),
     click.option(
         "--scheduler",
         type=click.Choice(["ddim", "euler", "dpm++", "unipc"]),
@@ -265,7 +268,7 @@ def _read_recipe(file: Path, given: dict[str, Any]) -> tuple[Layout, dict[str, A
     for name, value in settings.items():
         if not isinstance(value, _KINDS[name]) or (isinstance(value, bool) and _KINDS[name] is not bool):
             raise ImageError(f"the recipe in {str(file)!r} has {name} {value!r}; it cannot be painted again")
-    if settings["method"] not in METHOD_NAMES:
+    if settings["method"] not in (None, *METHOD_NAMES):
         raise ImageError(
             f"{str(file)!r} was painted by the method {settings['method']!r}; expected a named one: give --method"
         )
@@ -277,10 +280,15 @@ def _read_recipe(file: Path, given: dict[str, Any]) -> tuple[Layout, dict[str, A
 
 def _paint(orders: Sequence[Order], place: dict[str, Any], batch_size: int) -> Iterator[tuple[Order, Painting]]:
     """Paintings in the order asked. Neighbours with the same model share it, and a batch where they can."""
+    from scenograph.painting import Painter
+
     for _, sharing in groupby(orders, lambda order: order.choice(*_LOADED)):
         alike = list(sharing)
         painter = _load(alike[0].settings, place)
-        _check_words(painter, alike)
+        for order in alike:
+            order.settings.update({k: v for k, v in painter.defaults.items() if order.settings[k] is None})
+        if isinstance(painter, Painter):
+            _check_words(painter, alike)
         for _, group in groupby(alike, lambda order: order.choice(*_SHARED)):
             batch = list(group)
             for start in range(0, len(batch), batch_size):
@@ -288,10 +296,15 @@ def _paint(orders: Sequence[Order], place: dict[str, Any], batch_size: int) -> I
                 yield from zip(part, _paint_batch(painter, part), strict=True)
 
 
-def _load(settings: dict[str, Any], place: dict[str, Any]) -> Painter:
+def _load(settings: dict[str, Any], place: dict[str, Any]) -> Painter | UnifiedPainter:
+    from scenograph.models.families import is_unified
     from scenograph.painting import Painter
 
     note(f"loading {settings['model']}")
+    if is_unified(settings["model"]):
+        from scenograph.painting.unified import UnifiedPainter
+
+        return UnifiedPainter.from_pretrained(settings["model"], device=place["device"])
     loaded = {name: settings[name] for name in _LOADED if name not in ("model", "loras")}
     painter = Painter.from_pretrained(settings["model"], **loaded, **place)
     for lora in settings["loras"]:
@@ -313,9 +326,13 @@ def _check_words(painter: Painter, orders: Sequence[Order]) -> None:
             locate(painter.pipeline.tokenizer, prompt, order.layout)
 
 
-def _paint_batch(painter: Painter, batch: Sequence[Order]) -> list[Painting]:
+def _paint_batch(painter: Painter | UnifiedPainter, batch: Sequence[Order]) -> list[Painting]:
+    from scenograph.painting import Painter
+
     settings = batch[0].settings
-    same = ("steps", "cfg", "scheduler", "template", "strict", "width", "height")
+    if not isinstance(painter, Painter):
+        return _paint_unified(painter, batch)
+    same = ("steps", "cfg", "scheduler", "template", "strict", "gligen_beta", "width", "height")
     return painter.paint(
         [order.layout for order in batch],
         guidance=settings["method"],
@@ -324,6 +341,21 @@ def _paint_batch(painter: Painter, batch: Sequence[Order]) -> list[Painting]:
         progress=not is_quiet(),
         batch_size=len(batch),
         **{name: settings[name] for name in same},
+    )
+
+
+def _paint_unified(painter: UnifiedPainter, batch: Sequence[Order]) -> list[Painting]:
+    settings = batch[0].settings
+    if settings["method"] != "plain":
+        raise CheckpointError(
+            f"the method {settings['method']!r} guides diffusion, and {painter.name!r} is a unified model; leave it out"
+        )
+    return painter.paint(
+        [order.layout for order in batch],
+        seeds=[order.settings["seed"] for order in batch],
+        cfg=settings["cfg"],
+        progress=not is_quiet(),
+        batch_size=len(batch),
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PLANNERS", "chosen_planner", "plan", "planner_options"]
 
-PLANNERS = ("grammar", "llm", "local", "examples")  # a test holds it equal to planning.named.PLANNERS
+PLANNERS = ("grammar", "llm", "local", "examples", "janus")  # a test holds it equal to planning.named.PLANNERS
 
 _OPTIONS = (
     click.option(
@@ -29,9 +29,12 @@ _OPTIONS = (
         type=click.Choice(PLANNERS),
         default="grammar",
         show_default=True,
-        help="grammar: no model. llm: an OpenAI-compatible endpoint. local: a transformers LM. examples: the nearest.",
+        help="grammar: no model. llm: an OpenAI-compatible endpoint. local: a transformers LM. examples: the nearest. "
+        "janus: a unified model.",
     ),
-    click.option("--llm", metavar="NAME", help="The endpoint's model, or the local one's id or folder."),
+    click.option(
+        "--llm", metavar="NAME", help="The endpoint's model, or the local or unified one's id or folder (tiny-janus)."
+    ),
     click.option("--base-url", metavar="URL", help="The endpoint; default OpenAI's. The key is $OPENAI_API_KEY."),
     click.option(
         "--examples",
@@ -43,10 +46,22 @@ _OPTIONS = (
     click.option("--temperature", type=float, help="Of the language model."),
     click.option("--timeout", type=float, metavar="SECONDS", help="For one answer of the endpoint."),
     click.option("--retries", type=click.IntRange(min=0), help="How often to ask again after an error."),
+    click.option("--regenerate", type=click.IntRange(min=0), help="janus: how often to paint and draft again."),
     click.option("--price-in", type=float, help="Of a million tokens read, to add up the cost."),
     click.option("--price-out", type=float, help="Of a million tokens written."),
 )
-_NAMES = ("llm", "base_url", "examples", "shots", "temperature", "timeout", "retries", "price_in", "price_out")
+_NAMES = (
+    "llm",
+    "base_url",
+    "examples",
+    "shots",
+    "temperature",
+    "timeout",
+    "retries",
+    "regenerate",
+    "price_in",
+    "price_out",
+)
 
 
 def planner_options(command: Any) -> Any:

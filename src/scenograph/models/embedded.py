@@ -19,6 +19,7 @@ EMBEDDED = {
     "tiny-sd": "tiny-sd",
     "tiny-gligen": "tiny-gligen",
     "tiny-goal": "tiny-goal",
+    "tiny-janus": "tiny-janus",
     "clip-a": "judge-a/clip",
     "clip-b": "judge-b/clip",
     "detector-a": "judge-a/detector",

@@ -54,6 +54,14 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def is_unified(name: str | Path) -> bool:
+    """Whether a name is an embedded unified model's, or a folder of one; hub ids are told by "janus" in their name."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return (folder / "config.json").is_file() and not (folder / "model_index.json").exists()
+    return "janus" in str(name).lower()
+
+
 def known_pipelines() -> str:
     """The pipeline classes that can be loaded, for error messages."""
     return " or ".join(family.pipeline for family in FAMILIES.values())

@@ -14,6 +14,7 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -79,7 +80,10 @@ class Painter:
         variant, config: how it was loaded, see `from_pretrained`.
         pipeline: the stock diffusers pipeline that holds the parts.
         loras: (path or id, scale) of the LoRAs on it.
+        defaults: method and guidance scale where a command asks for none.
     """
+
+    defaults = MappingProxyType({"method": "winwinlay", "cfg": 7.5})
 
     def __init__(
         self, family: Family, pipeline: Any, *, name: str, variant: str | None = None, config: str | None = None

@@ -10,7 +10,7 @@ from scenograph.planning.plan import Planner
 
 __all__ = ["PLANNERS", "planner"]
 
-PLANNERS = ("grammar", "llm", "local", "examples")
+PLANNERS = ("grammar", "llm", "local", "examples", "janus")
 
 
 def planner(name: str, *, examples: str | Path | None = None, **options: Any) -> Planner:
@@ -27,6 +27,10 @@ def planner(name: str, *, examples: str | Path | None = None, **options: Any) ->
         from scenograph.planning.grammar_planner import GrammarPlanner
 
         return _made(GrammarPlanner, name, options)
+    if name == "janus":
+        from scenograph.planning.unified_planner import UnifiedPlanner
+
+        return _made(UnifiedPlanner, name, options)
     from scenograph.planning.examples import Examples, ExamplesPlanner
 
     options["examples"] = Examples.from_file(examples) if examples is not None else Examples.shipped()

@@ -26,12 +26,11 @@ from PIL import Image
 
 from scenograph.datasets.drawn import DrawnScenes, draw_scenes
 from scenograph.judging.bootstrap import Estimate, Tally, difference, resamples
-from scenograph.judging.compbench_images import Evaluators, compbench_scores
-from scenograph.judging.compbench_world import CATEGORIES, WorldItem, world_compbench
-from scenograph.judging.detection import MATCH_SCORE, Coco, canonical
+from scenograph.judging.compbench_images import compbench_scores
+from scenograph.judging.compbench_world import CATEGORIES, WorldItem, world_compbench, world_evaluators
+from scenograph.judging.detection import Coco, canonical
 from scenograph.judging.guidance_protocol import Judges, paint_all
 from scenograph.judging.results import check_markers, check_out, commit, write_results
-from scenograph.judging.world_vqa import WorldVQA
 from scenograph.layout import Layout
 from scenograph.painting import Painter
 from scenograph.recipes.bench_guidance import judge
@@ -182,13 +181,7 @@ def _fingerprint(painter: Painter) -> list[float]:
 def _judged(pictures: Sequence[Sequence[Image.Image]], items: Sequence[WorldItem], judges: Judges) -> _Measured:
     flat = [image for those in pictures for image in those]
     prompts = [item.asked for item, those in zip(items, pictures, strict=True) for _ in those]
-    evaluators = Evaluators(
-        vqa=WorldVQA(judges.detector, judges.reader),  # type: ignore[arg-type]  # the world's reader gives both
-        detector=judges.detector,
-        clip=judges.clip,
-        confidence=MATCH_SCORE,
-        renamed=False,
-    )
+    evaluators = world_evaluators(judges.detector, judges.reader, judges.clip)  # type: ignore[arg-type]  # it has both
     scores = iter(compbench_scores(prompts, flat, evaluators))
     seen = iter(judges.detector.detect(flat, judges.detector.labels or ()))
     texts_ND = judges.clip.text_features([prompt.prompt for prompt in prompts])

@@ -1,0 +1,68 @@
+"""The unified model as a grounder: every phrase gets the box where the model sees it (EchoGen, image → layout).
+
+Boxes are decoded greedily inside the layout's grammar, so they always parse. The model says where, not how surely:
+there are no scores, one box for each phrase. Pictures of any proportions are letterboxed as in training, and the boxes
+brought back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from scenograph.layout import Layout
+from scenograph.unified.grammar import LayoutGrammar
+from scenograph.unified.letterbox import Letterbox
+from scenograph.unified.model import Unified, load_unified
+from scenograph.unified.pictures import image_tokens, pixels
+from scenograph.unified.sampler import Sampling, sample_text
+from scenograph.unified.sequence import ground_sequence
+
+__all__ = ["UnifiedGrounder"]
+
+
+class UnifiedGrounder:
+    """A loaded unified model that grounds phrases; its vocabulary is open."""
+
+    labels: tuple[str, ...] | None = None
+
+    def __init__(self, unified: Unified, *, batch_size: int = 16) -> None:
+        self.unified, self.batch_size = unified, batch_size
+
+    @classmethod
+    def load(cls, name: str | Path, *, device: torch.device | str | None = None) -> UnifiedGrounder:
+        """By embedded name, folder or hub id. Raises CheckpointError."""
+        return cls(load_unified(name, device=device))
+
+    def detect(self, images: Sequence[Image.Image], vocabulary: Sequence[str]) -> list[Layout]:
+        """One layout per image, an instance for every phrase of the vocabulary that it could place on the canvas."""
+        return self.ground(images, [vocabulary] * len(images))
+
+    def ground(self, images: Sequence[Image.Image], phrases: Sequence[Sequence[str]]) -> list[Layout]:
+        """One layout per image, for the image's own phrases, in their order."""
+        found: list[Layout] = []
+        for start in range(0, len(images), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            found += self._batch(images[part], phrases[part])
+        return found
+
+    @torch.no_grad()
+    def _batch(self, images: Sequence[Image.Image], phrases: Sequence[Sequence[str]]) -> list[Layout]:
+        codec, model, side = self.unified.codec, self.unified.model, self.unified.side
+        tokens_BN = image_tokens(model, pixels(images, side).to(model.device))
+        prefixes = [ground_sequence(codec, row) for row in tokens_BN.tolist()]
+        grammars = [LayoutGrammar(codec, phrases=those) for those in phrases]
+        greedy = Sampling(temperature=0)
+        drawn = sample_text(model, prefixes, grammars=grammars, sampling=greedy, seeds=[0] * len(images))
+        layouts = []
+        for row, image, those in zip(drawn.tokens_BN.tolist(), images, phrases, strict=True):
+            square = codec.read(row, caption=", ".join(those) or None)
+            # The tokenizer may have changed the words; what was asked for is what was found.
+            named = [replace(one, caption=said) for one, said in zip(square.instances, those, strict=True)]
+            box = Letterbox(image.size, side)
+            layouts.append(box.layout_back(replace(square, instances=tuple(named))))
+        return layouts

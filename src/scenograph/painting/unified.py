@@ -1,0 +1,132 @@
+"""The unified model as a painter: a layout's tokens in, image tokens out, one after the other (EchoGen).
+
+It answers to `Painter`'s call where that makes sense: there are no steps, schedulers or guidance methods, and pictures
+are the model's own square. Classifier-free guidance and the cuts of the sampling distribution are its settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from scenograph.errors import GuidanceError, LayoutError
+from scenograph.layout import Layout
+from scenograph.painting.painter import Painting
+from scenograph.unified.model import Unified, load_unified
+from scenograph.unified.pictures import paint_tokens, pictures
+from scenograph.unified.sampler import Sampling, sample_images
+from scenograph.unified.sequence import null_sequence, paint_sequence
+
+__all__ = ["UnifiedPainter"]
+
+
+class UnifiedPainter:
+    """A loaded unified model that paints layouts.
+
+    Attributes:
+        name: what the checkpoint was called.
+        unified: model and tokens.
+        defaults: method and guidance scale where none are asked for.
+    """
+
+    defaults = MappingProxyType({"method": "plain", "cfg": 3.0})
+
+    def __init__(self, unified: Unified, *, name: str) -> None:
+        self.unified, self.name = unified, name
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, device: torch.device | str | None = None) -> UnifiedPainter:
+        """Load an embedded name, a folder or a hub id in transformers' format. Raises CheckpointError."""
+        return cls(load_unified(name, device=device), name=str(name))
+
+    def paint(
+        self,
+        layouts: Layout | Sequence[Layout],
+        *,
+        seeds: int | Sequence[int] = 0,
+        cfg: float = 3.0,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        batch_size: int = 16,
+        progress: bool = True,
+    ) -> list[Painting]:
+        """Paint layouts, different ones at once; a seed gives the same picture alone and in any batch.
+
+        Args:
+            seeds: one for all, or one per layout; one layout with many seeds is painted once per seed.
+            cfg: classifier-free guidance scale; exactly 1 computes no unconditional side.
+            temperature, top_k, top_p: of the sampling distribution; temperature 0 takes the likeliest tokens.
+
+        Raises LayoutError or GuidanceError for input that cannot be painted.
+        """
+        jobs = _jobs(layouts, seeds)
+        if batch_size < 1:
+            raise GuidanceError(f"batch_size is {batch_size!r}; expected a whole number from 1")
+        sampling = Sampling(guidance=cfg, temperature=temperature, top_k=top_k, top_p=top_p)
+        painted: list[Painting] = []
+        bar = tqdm(total=len(jobs), desc="painting", disable=None if progress else True)
+        for start in range(0, len(jobs), batch_size):
+            batch = jobs[start : start + batch_size]
+            painted += self._paint_batch(batch, sampling)
+            bar.update(len(batch))
+        bar.close()
+        return painted
+
+    @torch.no_grad()
+    def _paint_batch(self, batch: Sequence[tuple[Layout, int]], sampling: Sampling) -> list[Painting]:
+        codec, model = self.unified.codec, self.unified.model
+        prefixes = [paint_sequence(codec, layout) for layout, _ in batch]
+        nulls = [null_sequence(codec)] * len(batch) if sampling.is_guided else None
+        drawn = sample_images(model, prefixes, nulls=nulls, sampling=sampling, seeds=[seed for _, seed in batch])
+        images = pictures(paint_tokens(model, drawn.tokens_BN))
+        settings = self._settings(sampling)
+        return [
+            Painting(
+                image=image,
+                layout=layout,
+                prompt=layout.caption,
+                appended=(),
+                seed=seed,
+                method="plain",
+                settings=settings,
+            )
+            for (layout, seed), image in zip(batch, images, strict=True)
+        ]
+
+    def _settings(self, sampling: Sampling) -> dict[str, Any]:
+        """What a recipe holds; the keys that only diffusion has say what is true here."""
+        return {
+            "model": self.name,
+            "cfg": sampling.guidance,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "steps": self.unified.image_length,
+            "scheduler": None,
+            "negative_prompt": "",
+            "template": "{}",
+            "strict": False,
+            "width": self.unified.side,
+            "height": self.unified.side,
+            "dtype": str(self.unified.model.dtype).removeprefix("torch."),
+        }
+
+
+def _jobs(layouts: Layout | Sequence[Layout], seeds: int | Sequence[int]) -> list[tuple[Layout, int]]:
+    many = [layouts] if isinstance(layouts, Layout) else list(layouts)
+    if not many or not all(isinstance(layout, Layout) for layout in many):
+        raise LayoutError(f"expected one Layout or a non-empty sequence of them, got {type(layouts).__name__}")
+    listed = [seeds] * len(many) if isinstance(seeds, int) else list(seeds)
+    if isinstance(layouts, Layout):
+        many = many * len(listed)
+    if len(listed) != len(many) or not listed:
+        raise GuidanceError(f"got {len(listed)} seeds for {len(many)} layouts; give one for all or one each")
+    if any(not isinstance(seed, int) or not 0 <= seed < 2**63 for seed in listed):
+        raise GuidanceError("a seed is not usable; expected whole numbers from 0 to 2^63 - 1")
+    return list(zip(many, listed, strict=True))

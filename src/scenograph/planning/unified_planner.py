@@ -1,0 +1,82 @@
+"""The unified model as a planner: Janus-driven prompt parsing (MIGLoRA, Stage I).
+
+Draft generation writes a layout for the prompt, inside the layout's grammar. With `regenerate`, the model then paints
+its draft, understands the painting with the draft as candidate, and goes on with what it saw: generate, understand,
+regenerate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from scenograph.errors import PlanError
+from scenograph.layout import Layout
+from scenograph.planning.plan import Plan
+from scenograph.unified.grammar import LayoutGrammar
+from scenograph.unified.model import Unified, load_unified
+from scenograph.unified.sampler import Sampling, sample_images, sample_text
+from scenograph.unified.sequence import TokenSequence, paint_sequence, plan_sequence, understand_sequence
+
+__all__ = ["UnifiedPlanner"]
+
+
+@dataclass
+class UnifiedPlanner:
+    """Plans with a unified model.
+
+    Attributes:
+        model: embedded name, folder or hub id, or a loaded model.
+        temperature: 0 takes the likeliest tokens, and every seed gives the same layout.
+        regenerate: how often the draft is painted, understood and replaced.
+        max_instances: no layout gets more.
+    """
+
+    model: str | Path | Unified = "tiny-janus"
+    temperature: float = 0.7
+    regenerate: int = 0
+    max_instances: int = 12
+    device: torch.device | str | None = None
+    _loaded: Unified | None = field(default=None, init=False, repr=False)
+
+    def plan(self, prompt: str, *, seed: int = 0, size: tuple[int, int] | None = None) -> Plan:
+        """The plan of one prompt, the same for the same seed.
+
+        Raises:
+            PlanError: the prompt is empty.
+            CheckpointError: the model cannot be loaded.
+        """
+        if not prompt.strip():
+            raise PlanError("the prompt is empty; expected a sentence such as 'three cats to the left of a dog'")
+        codec = self._unified.codec
+        layout = self._written(plan_sequence(codec, prompt), prompt, seed)
+        changes = []
+        for number in range(self.regenerate):
+            seen = self._understood(layout, prompt, seed + number)
+            if seen.instances and seen != layout:
+                changes.append(f"round {number + 1}: replaced the draft by what was seen in its painting")
+                layout = seen
+        return Plan(layout=Layout(caption=prompt, instances=layout.instances, size=size), changes=tuple(changes))
+
+    @property
+    def _unified(self) -> Unified:
+        if self._loaded is None:
+            given = self.model
+            self._loaded = given if isinstance(given, Unified) else load_unified(given, device=self.device)
+        return self._loaded
+
+    def _written(self, prefix: TokenSequence, prompt: str, seed: int) -> Layout:
+        unified = self._unified
+        grammar = LayoutGrammar(unified.codec, least=1, most=self.max_instances)
+        sampling = Sampling(temperature=self.temperature)
+        drawn = sample_text(unified.model, [prefix], grammars=[grammar], sampling=sampling, seeds=[seed])
+        return unified.codec.read(drawn.tokens_BN[0].tolist(), caption=prompt)
+
+    def _understood(self, layout: Layout, prompt: str, seed: int) -> Layout:
+        """What the model sees in its own painting of a layout."""
+        unified = self._unified
+        asked = [paint_sequence(unified.codec, layout)]
+        tokens = sample_images(unified.model, asked, sampling=Sampling(), seeds=[seed]).tokens_BN[0].tolist()
+        return self._written(understand_sequence(unified.codec, tokens, layout.instances), prompt, seed)
