@@ -134,11 +134,11 @@ def test_the_loss_falls() -> None:
     first = None
     for _ in range(60):
         loss = pmtp_loss(model, one, Sharing.SHARED)
-        first = first or float(loss.total)
+        first = first or loss.total.item()
         optimizer.zero_grad()
         loss.total.backward()
         optimizer.step()
-    assert first is not None and float(loss.total) < 0.1 * first
+    assert first is not None and loss.total.item() < 0.1 * first
 
 
 def test_temperatures_fall_to_the_least_after_four_fifths() -> None:
