@@ -107,11 +107,13 @@ def goal2k(run: Path, painter: str, grounder: str | None, words: str | None, as_
     from scenograph.datasets.goal2k.build import Goal2K
     from scenograph.datasets.goal2k.build import build as build_all
     from scenograph.datasets.goal2k.words import words_called
-    from scenograph.models.embedded import is_embedded
+    from scenograph.models.embedded import embedded_path, is_embedded
 
     embedded = is_embedded(painter)
     grounder = grounder or _GROUNDERS[embedded]
     _check(painter, options)
+    if is_embedded(grounder):
+        embedded_path(grounder)  # better now than when everything is painted
     paid = painter.startswith(_ENDPOINT)
     count, told = options["count"], options["caption_count"]
     plan = Goal2K(

@@ -16,6 +16,7 @@ __all__ = ["OWN", "TRAININGS", "train"]
 TRAININGS = (
     *("tokenizer", "text-b", "vae", "text-a", "reader-a", "detector-a", "clip-a"),
     *("tiny-sd", "clip-b", "reader-b", "detector-b", "tiny-gligen", "tiny-goal"),
+    *("vq", "janus-pmtp", "janus-djo", "tiny-janus"),
 )
 OWN = ("gligen", "goal")
 

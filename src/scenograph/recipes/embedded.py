@@ -30,19 +30,26 @@ from scenograph.models.embedded import EMBEDDED, WEIGHTS
 from scenograph.models.gated import save_delta
 from scenograph.models.loading import load_pipeline
 from scenograph.painting.painter import Painter
+from scenograph.recipes import janus
 from scenograph.recipes import world as recipes
 from scenograph.training import scores
 from scenograph.training.clip import train_clip
+from scenograph.training.cycle import train_cycle
 from scenograph.training.detector import image_processor, train_detector
 from scenograph.training.diffusion import cache_latents, stable_diffusion, train_diffusion
+from scenograph.training.djo import train_djo
 from scenograph.training.gligen import train_gligen
 from scenograph.training.goal import train_goal
 from scenograph.training.grounded import Grounded, of_scenes
 from scenograph.training.loop import facts_of
+from scenograph.training.paired import Paired, cache_tokens, paired_scenes
+from scenograph.training.pmtp import train_pmtp
 from scenograph.training.reader import reader_processor, train_reader
 from scenograph.training.text import train_text_tower
 from scenograph.training.tokenizer import train_tokenizer
 from scenograph.training.vae import train_vae
+from scenograph.training.vq import train_vq
+from scenograph.unified.model import Unified, load_unified
 from scenograph.world.scenes import Split
 
 __all__ = ["ORDER", "publish", "train_embedded"]
@@ -164,6 +171,42 @@ def _goal(site: _Site, name: str, out: Path) -> None:
     save_delta(unet, plain.unet.state_dict(), out, name="tiny-sd")
 
 
+def _vq(site: _Site, name: str, out: Path) -> None:
+    codec = janus.tiny_codec(site.model("tokenizer"))
+    recipe = site.recipe(name)
+    train_vq(
+        recipe, janus.fresh_vq(codec, seed=recipe.plan.seed), site.drawn("train"), site.folder(name)
+    ).save_pretrained(out)
+
+
+def _paired(site: _Site, unified: Unified) -> Paired:
+    drawn = site.drawn("train")
+    tokens = cache_tokens(unified, drawn, site.run / "tokens.npy", count=site.recipe("tiny-sd").scenes)
+    return paired_scenes(drawn, tokens)
+
+
+def _janus_pmtp(site: _Site, name: str, out: Path) -> None:
+    recipe, codec = site.recipe(name), janus.tiny_codec(site.model("tokenizer"))
+    unified = janus.fresh_janus(codec, site.model("vq"), seed=recipe.plan.seed)
+    janus.save_janus(train_pmtp(recipe, _paired(site, unified), unified, site.folder(name)), out)
+
+
+def _janus_djo(site: _Site, name: str, out: Path) -> None:
+    before = site.model("janus-pmtp")
+    if not facts_of(site.folder(name)):
+        janus.warn_early("djo", janus.entry_share(before))
+    unified = load_unified(before, device="cpu")
+    janus.save_janus(train_djo(site.recipe(name), _paired(site, unified), unified, site.folder(name)), out)
+
+
+def _janus(site: _Site, name: str, out: Path) -> None:
+    before = site.model("janus-djo")
+    if not facts_of(site.folder(name)):
+        janus.warn_early("cycle", janus.entry_share(before))
+    unified = load_unified(before, device="cpu")
+    janus.save_janus(train_cycle(site.recipe(name), janus.layouts_of("real"), unified, site.folder(name)), out)
+
+
 def _split(name: str) -> Split:
     return "all" if name.endswith("-a") else "train"
 
@@ -221,6 +264,14 @@ _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path]
     ),
     "tiny-gligen": (_gligen, _painter_scores, "tiny-sd with GLIGEN's gated layers, as a delta: boxes are learned."),
     "tiny-goal": (_goal, _painter_scores, "tiny-gligen aligned by region (GOAL), as a delta of tiny-sd."),
+    "vq": (_vq, _no_scores, "Image tokens of tiny-janus."),
+    "janus-pmtp": (_janus_pmtp, _no_scores, "tiny-janus after stage 1."),
+    "janus-djo": (_janus_djo, _no_scores, "tiny-janus after stages 1 and 2."),
+    "tiny-janus": (
+        _janus,
+        _no_scores,
+        "One autoregressive model that plans, paints and grounds (EchoGen), in transformers' Janus format.",
+    ),
 }
 ORDER = tuple(_STORIES)
 

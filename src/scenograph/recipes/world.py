@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from scenograph.training.clip import ClipRecipe
+from scenograph.training.cycle import CycleRecipe
 from scenograph.training.detector import DetectorRecipe, dfine, rt_detr
 from scenograph.training.diffusion import DiffusionRecipe
+from scenograph.training.djo import DjoRecipe
 from scenograph.training.gligen import GligenRecipe
 from scenograph.training.goal import GoalRecipe
 from scenograph.training.loop import Plan
+from scenograph.training.pmtp import PmtpRecipe
 from scenograph.training.reader import ReaderRecipe, convnext, resnet
 from scenograph.training.text import TextRecipe
 from scenograph.training.vae import VaeRecipe
@@ -18,12 +21,15 @@ __all__ = [
     "clip_b",
     "detector_a",
     "detector_b",
+    "janus_djo",
+    "janus_pmtp",
     "reader_a",
     "reader_b",
     "text_a",
     "text_b",
     "tiny_gligen",
     "tiny_goal",
+    "tiny_janus",
     "tiny_sd",
     "vae",
     "vq",
@@ -101,3 +107,21 @@ def tiny_goal() -> GoalRecipe:
     """tiny-gligen aligned by region with CLIP B, the paper's weights: `scenograph train tiny-goal`."""
     plan = Plan(steps=3000, batch=16, lr=1e-4, seed=8, warmup=100, final_lr=1.0, ema=0.998)
     return GoalRecipe(name="tiny-goal", plan=plan)
+
+
+def janus_pmtp() -> PmtpRecipe:
+    """Stage 1 of tiny-janus: `scenograph train janus-pmtp`."""
+    plan = Plan(steps=16_000, batch=32, lr=1e-3, seed=22, warmup=500, ema=0.999)
+    return PmtpRecipe(name="janus-pmtp", plan=plan)
+
+
+def janus_djo() -> DjoRecipe:
+    """Stage 2, after stage 1: `scenograph train janus-djo`."""
+    plan = Plan(steps=3000, batch=16, lr=2e-4, seed=23, warmup=100, final_lr=1.0, ema=0.998)
+    return DjoRecipe(name="janus-djo", plan=plan)
+
+
+def tiny_janus() -> CycleRecipe:
+    """Stage 3, after stage 2; what is shipped: `scenograph train tiny-janus`."""
+    plan = Plan(steps=1500, batch=4, lr=5e-5, seed=24, warmup=50, final_lr=1.0, ema=0.99)
+    return CycleRecipe(name="tiny-janus", plan=plan)

@@ -1,0 +1,55 @@
+"""tiny-janus' recipe: its size, where stage 3's layouts come from, and the warning before a stage that begins early."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from transformers import JanusForConditionalGeneration
+
+from scenograph.errors import CheckpointError
+from scenograph.models.embedded import WEIGHTS
+from scenograph.recipes.janus import LAYOUTS, layouts_of, tiny_codec, warn_early
+from scenograph.unified.model import count_parameters, tiny_config
+
+
+@pytest.mark.skipif(not (WEIGHTS / "tiny-sd" / "tokenizer").exists(), reason="the tokenizer is in training")
+def test_it_has_about_six_million_parameters_and_whole_pixels() -> None:
+    codec = tiny_codec(WEIGHTS / "tiny-sd" / "tokenizer")
+    with torch.device("meta"):
+        counts = count_parameters(JanusForConditionalGeneration(tiny_config(codec)))
+    assert 5e6 < counts["total"] < 8e6
+    assert codec.coordinates.bins == 129  # 0 … 128
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_layouts_of_every_kind_repeat_and_differ(kind: str) -> None:
+    draw = layouts_of(kind)
+    first = [draw(np.random.default_rng(seed)) for seed in range(12)]
+    assert first == [draw(np.random.default_rng(seed)) for seed in range(12)]
+    assert len(set(first)) > 6 and all(layout.instances for layout in first)
+    if kind == "random":
+        assert min(min(i.box.width, i.box.height) for layout in first for i in layout.instances) >= 0.15 - 1e-9
+
+
+def test_an_unknown_kind_is_one_line() -> None:
+    with pytest.raises(CheckpointError, match="expected one of: real, random, planned"):
+        layouts_of("dreamt")
+
+
+@pytest.mark.parametrize(
+    ("stage", "share", "message"),
+    [("djo", 0.1, "below 20 %"), ("cycle", 0.39, "below 40 %"), ("djo", None, "not measured")],
+)
+def test_a_stage_that_begins_early_says_so(stage: str, share: float | None, message: str) -> None:
+    with pytest.warns(UserWarning, match=message):
+        warn_early(stage, share)
+
+
+def test_a_stage_that_begins_in_time_says_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_early("djo", 0.2)
+        warn_early("cycle", 0.6)
