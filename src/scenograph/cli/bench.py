@@ -174,6 +174,21 @@ def goal(run: Path, out: Path | None, readme: Path | None, sheet: Path | None, *
         say(str(save_picture(goal_sheet(bench_goal.checkpoints(plan, run)), sheet)))
 
 
+@bench.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results/speed_unified.json"), show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+@volume
+def unified(out: Path, rounds: int) -> None:
+    """Time the unified model: stage 1 shared against two passes, our sampler against transformers' generate."""
+    from scenograph.judging.results import check_out
+
+    check_out(out)
+    from scenograph.recipes import bench_unified
+
+    bench_unified.run(out=out, rounds=rounds, progress=not is_quiet())
+    say(str(out))
+
+
 @bench.command("goal-step")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/goal_step.json"), show_default=True)
 @volume
