@@ -89,6 +89,7 @@ def test_an_embedded_painter_has_the_world_s_words_and_judge_b(
 
     tiny = Painter.from_pretrained(tiny_sd(tmp_path / "sd"), device="cpu")
     monkeypatch.setattr(Painter, "from_pretrained", lambda *_, **__: tiny)
+    monkeypatch.setattr("scenograph.models.embedded.embedded_path", Path)  # not trained in every checkout
     options = ("--count", 1, "--method", "winwinlay", "--steps", 1, "--unreviewed")
     status, _, err = run("build", "goal2k", "--run", tmp_path / "run", *options, "-q")
     assert status == 0, err
@@ -120,9 +121,18 @@ def test_mistakes_are_one_line(
 ) -> None:
     for name in ("OPENAI_API_KEY", "SCENOGRAPH_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("scenograph.models.embedded.embedded_path", Path)  # not trained in every checkout
     given = options if "--count" in options else (*options, "--count", 1)
     status, out, err = run("build", "goal2k", "--run", tmp_path / "run", "-q", *given)
     assert (status, out) == (2, "") and says in err and err.count("\n") == 1, err
+
+
+def test_a_grounder_that_is_not_trained_is_said_before_anything_is_painted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scenograph.models.embedded.WEIGHTS", tmp_path)
+    status, _, err = run("build", "goal2k", "--run", tmp_path / "run", "--count", 1)
+    assert status == 2 and "'detector-b'" in err and not (tmp_path / "run").exists()
 
 
 def test_a_malformed_review_is_one_line_with_its_number(

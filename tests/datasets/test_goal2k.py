@@ -22,7 +22,7 @@ from scenograph.datasets.goal2k.journal import Journal
 from scenograph.datasets.goal2k.prompts import prompt_rows
 from scenograph.datasets.goal2k.templates import CATEGORIES, template_prompts
 from scenograph.datasets.goal2k.words import COCO, WORLD, Words, words_called
-from scenograph.errors import DatasetError
+from scenograph.errors import DatasetError, PhraseError
 from scenograph.judging.combinations import is_held_out
 from scenograph.layout import Box, Instance, Layout
 from scenograph.planning.grammar import read
@@ -287,6 +287,40 @@ def test_two_builds_at_once_are_refused(tmp_path: Path) -> None:
             built(tmp_path)
 
     built(tmp_path, count=1, painter=FixedPainter(tmp_path / "bill", meanwhile))
+
+
+def test_a_picture_that_is_painted_again_is_grounded_and_reviewed_again(tmp_path: Path) -> None:
+    review = built(tmp_path, count=3).review
+    decide(review)
+    (tmp_path / "images" / "template-00002.png").unlink()
+    Image.new("RGB", (80, 40), "red").save(tmp_path / "images" / "template-00002.png")
+    page = (tmp_path / "review" / "page-001.png").read_bytes()
+    result = built(tmp_path, count=3)
+    assert (result.counts["accepted"], result.counts["undecided"], result.counts["grounded"]) == (2, 1, 3)
+    assert review.read_text().splitlines()[-1].startswith("template-00002\t?\t")
+    assert Journal(tmp_path / "layouts.jsonl").rows["template-00002"]["layout"]["size"] == [80, 40]
+    assert (tmp_path / "review" / "page-001.png").read_bytes() != page
+
+
+def test_fewer_prompts_are_a_part_of_what_is_there(tmp_path: Path) -> None:
+    decide(built(tmp_path, count=4).review)
+    (tmp_path / "images" / "template-00004.png").unlink()
+    assert built(tmp_path, count=2).counts["used"] == 2
+    assert len(rows_of(tmp_path / "prompts.jsonl")) == 4
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_one_prompt_that_cannot_be_painted_stops_no_other(tmp_path: Path, batch_size: int) -> None:
+    def spoil(_: int, prompt: str) -> None:
+        if " clock" in prompt or "bench" in prompt:
+            raise PhraseError("it lies beyond the window")
+
+    painter = FixedPainter(tmp_path / "bill", spoil)
+    result = built(tmp_path, count=24, painter=painter, batch_size=batch_size)
+    prompts = [row["prompt"] for row in rows_of(tmp_path / "prompts.jsonl")]
+    refused = [prompt for prompt in prompts if " clock" in prompt or "bench" in prompt]
+    assert refused and result.counts["refused"] == len(refused) == len(rows_of(tmp_path / "refused.jsonl"))
+    assert sorted(painter.billed()) == sorted(set(prompts) - set(refused))
 
 
 def test_a_picture_put_there_by_hand_is_taken_and_a_foreign_one_is_not(tmp_path: Path) -> None:

@@ -208,6 +208,13 @@ def test_a_language_model_words_prompts_once(tmp_path: Path, serve: Callable[[An
         built(tmp_path, count=4, wording=Endpoint(model="other", base_url=server.url))
 
 
+def test_what_is_painted_keeps_its_words(tmp_path: Path, serve: Callable[[Answer], Server]) -> None:
+    server = serve(lambda asked: chat_reply(f"A photo of {asked['messages'][1]['content']}."))
+    built(tmp_path, count=2)
+    result = built(tmp_path, count=4, wording=Endpoint(model="m", base_url=server.url))
+    assert result.counts["reworded"] == len(server.asked) == 2 and result.counts["painted"] == 4
+
+
 def test_captions_are_never_reworded(tmp_path: Path, serve: Callable[[Answer], Server]) -> None:
     server = serve(lambda _: failure(500, "must not be asked"))
     file = tmp_path / "captions.txt"

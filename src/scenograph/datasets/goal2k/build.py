@@ -25,11 +25,11 @@ from filelock import FileLock, Timeout
 
 from scenograph import __version__
 from scenograph.datasets.goal2k.endpoint import Endpoint
-from scenograph.datasets.goal2k.grounding import ground_all
+from scenograph.datasets.goal2k.grounding import ground_all, replaced
 from scenograph.datasets.goal2k.journal import Journal
-from scenograph.datasets.goal2k.painting import PicturePainter, paint_all, painted_rows
+from scenograph.datasets.goal2k.painting import PicturePainter, paint_all, painted_rows, picture_path
 from scenograph.datasets.goal2k.prompts import lines_of, prompt_rows
-from scenograph.datasets.goal2k.review import Reviewed, draw_pages, extend_review, read_review
+from scenograph.datasets.goal2k.review import Reviewed, draw_pages, drop_lines, extend_review, read_review
 from scenograph.datasets.goal2k.rewording import reword_all
 from scenograph.datasets.goal2k.words import COCO, Words
 from scenograph.errors import DatasetError
@@ -126,10 +126,12 @@ def build(
         painted = list(painted_rows(rows, folder))
         layouts = Journal(folder / "layouts.jsonl")
         pictured = [row for row, _ in painted]
-        ground_all(pictured, folder, layouts, grounder, grounder_name, threshold=plan.threshold, progress=progress)
         review = plan.review or folder / "review.tsv"
+        drop_lines(review, replaced(pictured, folder, layouts))  # first: no verdict may outlive its picture
+        ground_all(pictured, folder, layouts, grounder, grounder_name, threshold=plan.threshold, progress=progress)
         extend_review(review, [layouts.rows[row["id"]] for row in pictured])
-        draw_pages(review, folder, list(layouts), progress=progress)
+        shown = [row for row in layouts if picture_path(folder, row["id"]).exists()]
+        draw_pages(review, folder, shown, progress=progress)
         said = read_review(review, list(layouts))
         return _finish(plan, rows, painted, layouts, refused, said, review)
 
@@ -159,7 +161,9 @@ def _prompts(plan: Goal2K, wording: Endpoint | None, progress: bool) -> list[dic
     )[: plan.limit]
     if not rows:
         raise DatasetError("nothing is asked for; expected a count of 1 or more, or captions")
-    return reword_all(rows, Journal(plan.folder / "rewordings.jsonl"), wording, progress=progress)
+    painted = [row["id"] for row in rows if picture_path(plan.folder, row["id"]).exists()]
+    journal = Journal(plan.folder / "rewordings.jsonl")
+    return reword_all(rows, journal, wording, painted=painted, progress=progress)
 
 
 def _finish(

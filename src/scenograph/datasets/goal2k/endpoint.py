@@ -66,7 +66,7 @@ class Endpoint:
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     timeout: float = 180.0
-    retries: int = 2
+    retries: int = 4
     _client: OpenAI | None = field(default=None, init=False, repr=False, compare=False)
     _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from scenograph.datasets.goal2k.asked import Asked, asked_of
 from scenograph.datasets.goal2k.journal import Journal
-from scenograph.datasets.goal2k.painting import picture_path
+from scenograph.datasets.goal2k.painting import fingerprint, picture_path
 from scenograph.datasets.pictures import MOST
 from scenograph.errors import DatasetError
 from scenograph.judging.detection import Detector
@@ -25,10 +25,16 @@ from scenograph.layout import Instance, Layout
 from scenograph.planning.grammar.lexicon import coco_name
 from scenograph.world.vocabulary import SYNONYMS
 
-__all__ = ["ground_all", "grounded"]
+__all__ = ["ground_all", "grounded", "replaced"]
 
 _SAME_WORD, _ANY_WORD = 0.6, 0.9
 """IoU from which two boxes of one word, or of two words, are one thing seen twice."""
+
+
+def replaced(rows: Sequence[Mapping[str, Any]], folder: Path, journal: Journal) -> set[str]:
+    """The ids of grounded rows whose picture is another now."""
+    known = [row["id"] for row in rows if row["id"] in journal]
+    return {key for key in known if journal.rows[key].get("picture") != fingerprint(picture_path(folder, key))}
 
 
 def ground_all(
@@ -40,8 +46,8 @@ def ground_all(
     *,
     threshold: float,
     progress: bool = True,
-) -> int:
-    """Ground what is missing and return how many rows are new; the grounder is made when it is needed.
+) -> None:
+    """Ground what is missing, and what `replaced` names; the grounder is made when it is needed.
 
     Raises DatasetError when the kept rows are another grounder's or another threshold's.
     """
@@ -51,17 +57,18 @@ def ground_all(
             if kept.get(key) != value:
                 raise DatasetError(
                     f"{journal.path} was grounded with {key} {kept.get(key)!r}, asked for {value!r}; "
-                    "delete it to ground anew, or name another run folder"
+                    "delete it and the review to ground anew, or name another run folder"
                 )
-    missing = [row for row in rows if row["id"] not in journal]
+    again = replaced(rows, folder, journal)
+    missing = [row for row in rows if row["id"] not in journal or row["id"] in again]
     if not missing:
-        return 0
+        return
     chosen = grounder()
     for row in tqdm(missing, desc="grounding", unit="picture", disable=not progress, mininterval=0.5):
         with Image.open(picture_path(folder, row["id"])) as image:
             layout, remarks = grounded(image.convert("RGB"), row["prompt"], chosen, threshold)
-        journal.add({"id": row["id"], **settings, "layout": layout.to_dict(), "remarks": remarks})
-    return len(missing)
+        made = {"id": row["id"], "picture": fingerprint(picture_path(folder, row["id"])), **settings}
+        journal.add(made | {"layout": layout.to_dict(), "remarks": remarks})
 
 
 def grounded(image: Image.Image, prompt: str, grounder: Detector, threshold: float) -> tuple[Layout, list[str]]:

@@ -5,7 +5,8 @@ writes `accept`, `fix` or `reject`. To fix is to edit the boxes or the caption i
 `a red cup (0.100 0.250 0.400 0.800); a dog (…)`, fractions of the picture from its left upper corner. Pictures with
 their boxes drawn and numbered are on the page named, `review/page-001.png`.
 
-Lines are never changed or moved once they are written; new pictures are added at the end.
+Lines are never changed or moved once they are written; new pictures are added at the end. Only the line of a picture
+that was replaced by another goes, and the new picture waits for a verdict.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,16 @@ from scenograph.errors import DatasetError, LayoutError
 from scenograph.files import write_whole
 from scenograph.layout import Box, Instance, Layout
 
-__all__ = ["VERDICTS", "Reviewed", "boxes_as_text", "boxes_of_text", "draw_pages", "extend_review", "read_review"]
+__all__ = [
+    "VERDICTS",
+    "Reviewed",
+    "boxes_as_text",
+    "boxes_of_text",
+    "draw_pages",
+    "drop_lines",
+    "extend_review",
+    "read_review",
+]
 
 VERDICTS = ("accept", "fix", "reject")
 _OPEN = "?"
@@ -98,6 +108,16 @@ def _edited(caption: str, sides: str, named: Mapping[str, Instance]) -> Instance
         raise DatasetError(f"{caption!r}: {error}") from None
 
 
+def drop_lines(path: Path, keys: Collection[str]) -> None:
+    """Take the lines of pictures out of a review, where there is one. Raises DatasetError when it cannot be read."""
+    if not keys or not path.exists():
+        return
+    text = _text(path)
+    gone = {number for number, cells in _lines(text, path) if cells[0] in keys}
+    if gone:
+        write_whole(path, "".join(line for n, line in enumerate(text.splitlines(keepends=True), 1) if n not in gone))
+
+
 def extend_review(path: Path, grounded: Sequence[Mapping[str, Any]]) -> int:
     """Add a line for every picture that has none and return how many; the file appears when it is whole.
 
@@ -147,9 +167,7 @@ def _said(cells: Sequence[str], seen: Layout) -> Reviewed:
     boxes, caption = " ".join(cells[3].split()), _flat(cells[4])
     edited = boxes != " ".join(boxes_as_text(seen).split()) or caption != _flat(seen.caption)
     if verdict == "accept" and edited:
-        raise DatasetError(
-            "the boxes or the caption are edited, but the verdict is accept; write fix, or undo the edit"
-        )
+        raise DatasetError("the boxes or the caption are edited, but the verdict is accept; write fix, or undo it")
     if not edited:
         return Reviewed(verdict=verdict, layout=seen)
     if not caption:
@@ -205,7 +223,7 @@ def draw_pages(path: Path, folder: Path, grounded: Sequence[Mapping[str, Any]], 
     stale = []
     for page, keys in pages.items():
         place = folder / "review" / f"page-{int(page):03d}.png" if page.isdigit() else None
-        text = json.dumps([[key, rows[key]["layout"]] for key in keys])
+        text = json.dumps([[key, rows[key]["picture"], rows[key]["layout"]] for key in keys])
         if place is not None and _page_text(place) != text:
             stale.append((place, keys, text))
     for place, keys, text in tqdm(stale, desc="drawing", unit="page", disable=not progress or not stale):

@@ -9,7 +9,7 @@ Every answer is kept in `rewordings.jsonl` as soon as it is there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -43,18 +43,24 @@ def same_request(one: str, other: str) -> bool:
 
 
 def reword_all(
-    rows: Sequence[Mapping[str, Any]], journal: Journal, endpoint: Endpoint | None, *, progress: bool = True
+    rows: Sequence[Mapping[str, Any]],
+    journal: Journal,
+    endpoint: Endpoint | None,
+    *,
+    painted: Collection[str] = (),
+    progress: bool = True,
 ) -> list[dict[str, Any]]:
     """The rows, template prompts with their new wording as "prompt" and the old as "original".
 
-    Without an endpoint nobody is asked, and what was worded before stays so. Raises DatasetError when the endpoint does
+    Without an endpoint nobody is asked, and what was worded before stays so; what is painted keeps its words. Raises DatasetError when the endpoint does
     not answer, or the kept wordings are another model's.
     """
     if endpoint is not None:
         others = {row["model"] for row in journal} - {endpoint.model}
         if others:
             raise DatasetError(f"{journal.path} holds wordings of {', '.join(sorted(others))}; name another run folder")
-        missing = [row for row in rows if row["source"] == "template" and row["id"] not in journal]
+        settled = {*journal.rows, *painted}
+        missing = [row for row in rows if row["source"] == "template" and row["id"] not in settled]
         for row in tqdm(missing, desc="wording", unit="prompt", disable=not progress or not missing, mininterval=0.5):
             journal.add({"id": row["id"], "model": endpoint.model, **_worded(endpoint, row["prompt"])})
     return [_with(row, journal.rows.get(row["id"])) for row in rows]
