@@ -52,8 +52,9 @@ def reword_all(
 ) -> list[dict[str, Any]]:
     """The rows, template prompts with their new wording as "prompt" and the old as "original".
 
-    Without an endpoint nobody is asked, and what was worded before stays so; what is painted keeps its words. Raises DatasetError when the endpoint does
-    not answer, or the kept wordings are another model's.
+    Without an endpoint nobody is asked, and what was worded before stays so; what is painted keeps its words.
+
+    Raises DatasetError when the endpoint does not answer, or the kept wordings are another model's.
     """
     if endpoint is not None:
         others = {row["model"] for row in journal} - {endpoint.model}
