@@ -181,9 +181,11 @@ class _Folder:
         return self.count
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Layout]:
-        image = Image.new("RGB", (128, 128), (60 * index, 200, 30))
-        many = (Instance(caption="a dog", box=Box(0.1, 0.1, 0.2 + 0.02 * index, 0.3)),)
-        return image, Layout(caption="a dog", instances=many)
+        return Image.new("RGB", (128, 128), (60 * index, 200, 30)), self.layout(index)
+
+    def layout(self, index: int) -> Layout:
+        dog = Instance(caption="a dog", box=Box(0.1, 0.1, 0.2 + 0.02 * index, 0.3))
+        return Layout(caption="a dog", instances=(dog,))
 
 
 def test_pictures_are_encoded_once(tmp_path: Path) -> None:

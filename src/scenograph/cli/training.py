@@ -32,6 +32,8 @@ _OWN_OPTIONS = (
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where the trained model goes."),
     click.option("--delta", is_flag=True, help="Write only what differs from --model, as scenograph loads it."),
     click.option("--resolution", type=click.IntRange(min=8), help="Pixels; default the checkpoint's own."),
+    click.option("--fit", type=click.Choice(["crop", "letterbox"]), help="Cut squares out (default), or add bars."),
+    click.option("--mirror", is_flag=True, help="Also take pictures mirrored, where no word says left or right."),
     click.option("--batch", type=click.IntRange(min=1), help="Pictures a step and process; default 4."),
     click.option("--lr", type=float, help="Learning rate; default 5e-5."),
     click.option("--accumulate", type=click.IntRange(min=1), help="Steps whose gradients are added up."),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -42,6 +42,8 @@ def train_on_data(
     captions: Path | None = None,
     delta: bool = False,
     resolution: int | None = None,
+    fit: Literal["crop", "letterbox"] = "crop",
+    mirror: bool = False,
     threads: int | None = None,
     steps: int = 14_000,
     batch: int = 4,
@@ -68,7 +70,7 @@ def train_on_data(
     size = resolution or min(default_size(pipeline))
     if size % pipeline.vae_scale_factor:
         raise TrainingError(f"the resolution is {size}; expected a multiple of {pipeline.vae_scale_factor} pixels")
-    pictures = read_training_data(data, images=images, captions=captions, size=size)
+    pictures = read_training_data(data, images=images, captions=captions, size=size, fit=fit, mirror=mirror)
     base = {name: tensor.clone() for name, tensor in pipeline.unet.state_dict().items()} if delta else {}
     folder = run / kind
     device = "cuda" if torch.cuda.is_available() else "cpu"

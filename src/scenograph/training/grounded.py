@@ -34,6 +34,10 @@ class Pictures(Protocol):
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Layout]: ...
 
+    def layout(self, index: int) -> Layout:
+        """The layout alone, without reading pixels."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grounded:
@@ -90,7 +94,7 @@ def encode_pictures(pictures: Pictures, vae: Any, path: str | Path, *, batch: in
         np.save(partial, np.concatenate(parts))
         partial.rename(path)
         latents_NCHW = np.load(path, mmap_mode="r")
-    return Grounded(latents_NCHW=latents_NCHW, layout=lambda index, rng: pictures[index][1])
+    return Grounded(latents_NCHW=latents_NCHW, layout=lambda index, rng: pictures.layout(index))
 
 
 def _encoded(vae: Any, images: Sequence[Image.Image]) -> np.ndarray:
