@@ -18,7 +18,7 @@ from scenograph.datasets.wording import class_caption
 from scenograph.errors import DatasetError
 from scenograph.layout import Instance, Layout
 
-__all__ = ["MOST", "LayoutPictures", "PictureRow", "largest", "picture_size", "said"]
+__all__ = ["MOST", "LayoutPictures", "PictureRow", "largest", "picture_size", "read_picture", "said"]
 
 MOST = 30
 """Instances of one picture at most: GLIGEN's limit."""
@@ -86,7 +86,7 @@ class LayoutPictures:
         """Square `index`. Raises DatasetError when the file is no readable picture of the size it should have."""
         path, size, layout, turned = self._items[index]
         assert size is not None  # squaring has asked for it
-        image = self.square.image(_read(path, size))
+        image = self.square.image(read_picture(path, size))
         return (ImageOps.mirror(image) if turned else image), layout
 
 
@@ -96,7 +96,8 @@ def _fitted(row: PictureRow, square: Square) -> Layout:
     return layout if row.told else replace(layout, caption=class_caption(layout.instances))
 
 
-def _read(path: Path, size: tuple[int, int]) -> Image.Image:
+def read_picture(path: Path, size: tuple[int, int]) -> Image.Image:
+    """A picture as it is shown, EXIF heeded. Raises DatasetError when the file is none of `size` (width, height)."""
     try:
         with Image.open(path) as stored:
             stored.load()

@@ -10,6 +10,7 @@ with --delta the trained tensors alone.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,17 +76,7 @@ def train_on_data(
     folder = run / kind
     device = "cuda" if torch.cuda.is_available() else "cpu"
     grounded = encode_pictures(pictures, pipeline.vae.to(device), folder / "latents.npy")
-    plan = Plan(
-        steps=steps,
-        batch=batch,
-        lr=lr,
-        seed=seed,
-        warmup=min(500, steps // 10),
-        final_lr=1.0,
-        ema=0.9999,
-        accumulate=accumulate,
-        mixed_precision=mixed_precision,
-    )
+    plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
     if kind == "gligen":
         unet = train_gligen(GligenRecipe(name=kind, plan=plan, checkpointing=checkpointing), grounded, pipeline, folder)
     else:
@@ -93,6 +84,17 @@ def train_on_data(
         reader = TransformersClip.from_pretrained(clip) if alpha else None
         unet = train_goal(recipe, grounded, pipeline, reader, folder)
     return _save(pipeline, unet, base, out, model)
+
+
+def _plan(steps: int, batch: int, lr: float, accumulate: int, mixed_precision: str, seed: int) -> Plan:
+    warmup = min(500, steps // 10)
+    spent: dict[str, Any] = {
+        "steps": steps,
+        "batch": batch,
+        "accumulate": accumulate,
+        "mixed_precision": mixed_precision,
+    }
+    return Plan(**spent, lr=lr, final_lr=1.0, warmup=warmup, ema=0.9999, seed=seed)
 
 
 def _save(pipeline: Any, unet: Any, base: dict[str, torch.Tensor], out: Path, model: str) -> Path:
