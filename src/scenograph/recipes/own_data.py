@@ -87,14 +87,9 @@ def train_on_data(
 
 
 def _plan(steps: int, batch: int, lr: float, accumulate: int, mixed_precision: str, seed: int) -> Plan:
-    warmup = min(500, steps // 10)
-    spent: dict[str, Any] = {
-        "steps": steps,
-        "batch": batch,
-        "accumulate": accumulate,
-        "mixed_precision": mixed_precision,
-    }
-    return Plan(**spent, lr=lr, final_lr=1.0, warmup=warmup, ema=0.9999, seed=seed)
+    # A constant rate after the warm-up, as GOAL has it.
+    plan = Plan(steps=steps, batch=batch, lr=lr, final_lr=1.0, warmup=min(500, steps // 10), ema=0.9999, seed=seed)
+    return replace(plan, accumulate=accumulate, mixed_precision=mixed_precision)
 
 
 def _save(pipeline: Any, unet: Any, base: dict[str, torch.Tensor], out: Path, model: str) -> Path:
