@@ -30,7 +30,7 @@ from PIL import Image
 
 from scenograph.errors import ResultError
 from scenograph.judging.bootstrap import Estimate, Tally
-from scenograph.judging.detection import Detector
+from scenograph.judging.detection import Detector, canonical
 from scenograph.layout import Box, Instance, Layout
 
 __all__ = [
@@ -81,49 +81,57 @@ def grounded_boxes(
     Args:
         images: pictures in the order of the layouts; taken `batch_size` at a time, so they may be read on the way.
         grounder: with `ground` it is asked for one expression at a time (as the protocol does) or, `together`, for all
-            of a picture's. A detector is asked for the expression as its only word, and its surest box is taken:
-            load it with a threshold of 0, or expressions it is unsure of count as missing.
+            of a picture's. A detector with an open vocabulary is asked for the expression as its only word; of one
+            with labels of its own the thing that the expression names counts, and nothing else in its words. Either
+            way its surest box is taken: load it with a threshold of 0, or what it is unsure of counts as missing.
 
     Raises:
-        ResultError: as many images as layouts were expected, or the detector knows its own labels only.
+        ResultError: as many images as layouts were expected, or a detector was to be asked `together`.
     """
-    labels = getattr(grounder, "labels", None)
-    if not isinstance(grounder, PhraseGrounder) and labels is not None:
-        raise ResultError(
-            f"this detector knows {len(labels)} labels and reads no expressions; expected an open vocabulary or a "
-            "grounder of phrases"
-        )
+    if together and not isinstance(grounder, PhraseGrounder):
+        raise ResultError("a detector cannot be asked for a picture's expressions together; leave `together` out")
     found: list[list[Box | None]] = []
     pictures = iter(images)
     while batch := list(islice(pictures, batch_size)):
         layouts = asked[len(found) : len(found) + len(batch)]
         if len(layouts) < len(batch):
             raise ResultError(f"got more images than the {len(asked)} asked layouts; give one image for each")
-        found += _together(batch, layouts, grounder) if together else _one_by_one(batch, layouts, grounder)
+        if not isinstance(grounder, PhraseGrounder):
+            found += _detected(batch, layouts, grounder)
+        else:
+            found += _together(batch, layouts, grounder) if together else _one_by_one(batch, layouts, grounder)
     if len(found) < len(asked):
         raise ResultError(f"got {len(found)} images for {len(asked)} asked layouts; give one image for each")
     return found
 
 
+def _detected(
+    images: Sequence[Image.Image], layouts: Sequence[Layout], detector: Detector
+) -> Iterator[list[Box | None]]:
+    if detector.labels is None:
+        for image, layout in zip(images, layouts, strict=True):
+            seen = [detector.detect([image], [one.caption])[0] for one in layout.instances]
+            yield [_surest(one.instances) for one in seen]
+        return
+    named = canonical(layouts, detector.labels)
+    for layout, those in zip(named, detector.detect(images, detector.labels), strict=True):
+        yield [_surest([s for s in those.instances if s.label == one.label]) for one in layout.instances]
+
+
 def _one_by_one(
-    images: Sequence[Image.Image], layouts: Sequence[Layout], grounder: PhraseGrounder | Detector
+    images: Sequence[Image.Image], layouts: Sequence[Layout], grounder: PhraseGrounder
 ) -> Iterator[list[Box | None]]:
     pairs = [(image, one.caption) for image, layout in zip(images, layouts, strict=True) for one in layout.instances]
-    if isinstance(grounder, PhraseGrounder):
-        seen = _asked_for(grounder, [image for image, _ in pairs], [[said] for _, said in pairs])
-    else:
-        seen = [grounder.detect([image], [said])[0] for image, said in pairs]
+    seen = _asked_for(grounder, [image for image, _ in pairs], [[said] for _, said in pairs])
     boxes = iter([_surest(layout.instances) for layout in seen])
     for layout in layouts:
         yield [next(boxes) for _ in layout.instances]
 
 
 def _together(
-    images: Sequence[Image.Image], layouts: Sequence[Layout], grounder: PhraseGrounder | Detector
+    images: Sequence[Image.Image], layouts: Sequence[Layout], grounder: PhraseGrounder
 ) -> Iterator[list[Box | None]]:
     """Equal expressions of a picture get the boxes of that caption in their order; one that is not named is missing."""
-    if not isinstance(grounder, PhraseGrounder):
-        raise ResultError("a detector cannot be asked for a picture's expressions together; leave `together` out")
     phrases = [[one.caption for one in layout.instances] for layout in layouts]
     for said, seen in zip(phrases, _asked_for(grounder, images, phrases), strict=True):
         named: dict[str, list[Box]] = defaultdict(list)
@@ -142,7 +150,7 @@ def _asked_for(
 
 
 def _surest(instances: Sequence[Instance]) -> Box | None:
-    """Only one thing was asked for, so names do not matter; without scores the first."""
+    """The box with the best score; without scores the first."""
     best = max(instances, key=lambda one: 1.0 if one.score is None else one.score, default=None)
     return None if best is None else best.box
 
