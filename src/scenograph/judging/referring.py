@@ -82,7 +82,7 @@ def grounded_boxes(
         images: pictures in the order of the layouts; taken `batch_size` at a time, so they may be read on the way.
         grounder: with `ground` it is asked for one expression at a time (as the protocol does) or, `together`, for all
             of a picture's. A detector with an open vocabulary is asked for the expression as its only word; of one
-            with labels of its own the thing that the expression names counts, and nothing else in its words. Either
+            with labels of its own the instance's label counts, and nothing else that the expression says. Either
             way its surest box is taken: load it with a threshold of 0, or what it is unsure of counts as missing.
 
     Raises:
