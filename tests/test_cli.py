@@ -15,7 +15,7 @@ from PIL import Image
 
 from scenograph.cli import reference
 from scenograph.cli.painting import _DEFAULTS, METHOD_NAMES
-from scenograph.cli.training import TRAININGS
+from scenograph.cli.training import ABLATIONS, TRAININGS
 from scenograph.errors import CheckpointError
 from scenograph.layout import load_layouts
 from scenograph.models.embedded import embedded_path
@@ -212,9 +212,11 @@ def test_method_names_are_the_methods() -> None:
 
 
 def test_training_names_are_the_trainings() -> None:
+    from scenograph.recipes.echogen_rows import ABLATIONS as ROWS
     from scenograph.recipes.embedded import ORDER
 
     assert TRAININGS == ORDER
+    assert tuple(ROWS) == ABLATIONS
 
 
 def test_a_wrong_training_is_refused_before_heavy_imports() -> None:

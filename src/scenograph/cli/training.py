@@ -10,13 +10,19 @@ import click
 from scenograph.cli.habits import note, say, volume
 from scenograph.errors import TrainingError
 
-__all__ = ["OWN", "TRAININGS", "train"]
+__all__ = ["ABLATIONS", "OWN", "TRAININGS", "train"]
 
 # A test holds them equal to recipes.embedded.ORDER, which costs an import of torch.
 TRAININGS = (
     *("tokenizer", "text-b", "vae", "text-a", "reader-a", "detector-a", "clip-a"),
     *("tiny-sd", "clip-b", "reader-b", "detector-b", "tiny-gligen", "tiny-goal"),
     *("vq", "janus-pmtp", "janus-djo", "tiny-janus"),
+)
+# Rows of EchoGen's tables; a test holds them equal to recipes.echogen_rows.ABLATIONS.
+ABLATIONS = (
+    *("janus-cycle", "janus-random", "janus-planned"),
+    *("entry-1000", "entry-1000-djo", "entry-1000-cycle", "entry-4000", "entry-4000-djo", "entry-4000-cycle"),
+    *("entry-all-djo", "entry-all-cycle"),
 )
 OWN = ("gligen", "goal")
 
@@ -69,19 +75,28 @@ def _own_options(command: Any) -> Any:
 def train(name: str, run: Path, steps: int | None, threads: int | None, warm: bool, **own: Any) -> None:
     """Train models.
 
-    NAME is an embedded model, or all of them in their order: the weights go into the package. Or it is gligen or goal,
-    which train gated layers on pictures of your own, given by --data, --model and --out; under `accelerate launch` with
-    `-m scenograph` they run in several processes.
+    NAME is an embedded model, or all of them in their order: the weights go into the package. Or it is a row of
+    EchoGen's tables: janus-cycle (stages 1 and 3), janus-random and janus-planned (layouts of stage 3), entry-1000-djo
+    and its like (stages entered early). Or it is gligen or goal, which train gated layers on pictures of your own,
+    given by --data, --model and --out; under `accelerate launch` with `-m scenograph` they run in several processes.
     """
     given = {key: value for key, value in own.items() if value not in (None, False)}
     if name in OWN:
         _train_own(name, run, steps, threads, given)
         return
-    if name != "all" and name not in TRAININGS:
-        raise TrainingError(f"no training {name!r}; expected all or one of: {', '.join((*TRAININGS, *OWN))}")
+    if name not in ("all", *TRAININGS, *ABLATIONS):
+        known = ", ".join((*TRAININGS, *ABLATIONS, *OWN))
+        raise TrainingError(f"no training {name!r}; expected all or one of: {known}")
     if given:
         option = next(iter(given)).replace("_", "-")
         raise TrainingError(f"--{option} belongs to {' and '.join(OWN)}; the embedded {name!r} has its own recipe")
+    if name in ABLATIONS:
+        if warm:
+            raise TrainingError(f"--warm belongs to published models; {name!r} is a row of a table and begins anew")
+        from scenograph.recipes.echogen_rows import train_ablation
+
+        say(str(train_ablation(name, run, steps=steps, threads=threads)))
+        return
     from scenograph.recipes.embedded import train_embedded
 
     for each in TRAININGS if name == "all" else (name,):
