@@ -1,8 +1,8 @@
 """Endpoints that speak the OpenAI protocol, through the official client: pictures of prompts.
 
-The client waits and asks again on 429, 5xx, time-outs and broken connections. What it cannot know is done here: an
-endpoint that refuses a parameter is asked without it, a picture may come as base64 or as an address, and a prompt that
-the provider will not paint is told apart from an endpoint that does not work.
+What `models.endpoint` cannot know is done here: an endpoint that refuses a parameter is asked without it, a picture
+may come as base64 or as an address, and a prompt that the provider will not paint is told apart from an endpoint that
+does not work.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import os
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
@@ -23,13 +20,13 @@ from PIL import Image
 
 from scenograph.errors import DatasetError
 from scenograph.layout import Layout
+from scenograph.models import endpoint
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
 __all__ = ["Endpoint", "ImageEndpoint", "Painted", "RefusedError"]
 
-_KEYS = ("SCENOGRAPH_API_KEY", "OPENAI_API_KEY")
 _POLICY = {"content_policy_violation", "moderation_blocked", "content_filter"}
 _MOST_BYTES = 64 * 2**20
 
@@ -50,71 +47,14 @@ class Painted:
     details: dict[str, Any]
 
 
-@dataclass(kw_only=True)
-class Endpoint:
-    """Where a model is asked.
+class Endpoint(endpoint.Endpoint):
+    """Where a model is asked for a data set; what is refused is told apart."""
 
-    Attributes:
-        model: its name there.
-        base_url: None is OpenAI's own. With another, a missing key is no mistake: local servers need none.
-        api_key: None takes $SCENOGRAPH_API_KEY, else $OPENAI_API_KEY.
-        timeout: seconds for one answer.
-        retries: how often the client asks again after an error.
-    """
+    error = DatasetError
 
-    model: str
-    base_url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    timeout: float = 180.0
-    retries: int = 4
-    _client: OpenAI | None = field(default=None, init=False, repr=False, compare=False)
-    _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
-
-    @property
-    def place(self) -> str:
-        """What messages call it."""
-        return self.base_url or "the OpenAI endpoint"
-
-    def client(self) -> OpenAI:
-        """The client, made once. Raises DatasetError without a key where one is needed."""
-        with self._lock:
-            if self._client is None:
-                self._client = self._connected()
-            return self._client
-
-    def _connected(self) -> OpenAI:
-        from openai import OpenAI
-
-        key = self.api_key or next((os.environ[name] for name in _KEYS if os.environ.get(name)), None)
-        if key is None and self.base_url is None:
-            raise DatasetError(f"no key for the endpoint; set ${_KEYS[1]}, or name your own server with --base-url")
-        return OpenAI(api_key=key or "none", base_url=self.base_url, timeout=self.timeout, max_retries=self.retries)
-
-    @contextmanager
-    def explained(self) -> Iterator[None]:
-        """The client's errors as one line: RefusedError for what concerns this request, else DatasetError."""
-        import openai
-
-        try:
-            yield
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            code = getattr(error, "code", None)
-            raise RefusedError(
-                f"{self.place} refuses the request ({_said(error)}); check the model and the prompt",
-                for_good=code in _POLICY,
-            ) from None
-        except openai.APITimeoutError:
-            raise DatasetError(f"{self.place} gave no answer in {self.timeout:g} s; try again later") from None
-        except openai.APIConnectionError as error:
-            why = error.__cause__ or error
-            raise DatasetError(f"cannot reach {self.place} ({why}); check --base-url and the network") from None
-        except openai.APIStatusError as error:
-            advice = "check the key, the model and --base-url"
-            raise DatasetError(f"{self.place} answers {error.status_code} ({_said(error)}); {advice}") from None
-        except ValueError as error:  # the body is no JSON of the protocol
-            if isinstance(error, DatasetError):
-                raise
-            raise DatasetError(f"{self.place} does not speak the OpenAI protocol ({error})") from None
+    def refused(self, message: str, code: object) -> RefusedError:
+        """For good where the provider's policy says so."""
+        return RefusedError(message, for_good=code in _POLICY)
 
 
 @dataclass(kw_only=True)
@@ -189,10 +129,3 @@ class ImageEndpoint(Endpoint):
         with urllib.request.urlopen(address, timeout=self.timeout) as reply:
             data: bytes = reply.read(_MOST_BYTES)
         return data
-
-
-def _said(error: Any) -> str:
-    """What the endpoint says of its error, on one line and short."""
-    body = getattr(error, "body", None)
-    text = body.get("message") if isinstance(body, dict) else None
-    return " ".join(str(text or error).split())[:160]
