@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     BertConfig,
     BertTokenizer,
@@ -31,10 +32,14 @@ from transformers import (
     GroundingDinoImageProcessorPil,
     GroundingDinoProcessor,
     HGNetV2Config,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
     Owlv2Config,
     Owlv2ForObjectDetection,
     Owlv2ImageProcessorPil,
     Owlv2Processor,
+    PreTrainedTokenizerFast,
     ResNetConfig,
     ResNetForImageClassification,
     RTDetrConfig,
@@ -309,4 +314,54 @@ def save_glpn(path: Path) -> Path:
     )
     GLPNForDepthEstimation(config).save_pretrained(path)
     GLPNImageProcessorPil().save_pretrained(path)
+    return path
+
+
+def save_llava(path: Path, *, chat: bool = True) -> Path:
+    """LLaVA with one-layer towers and a byte-level tokenizer; weights are drawn wide, so that answers differ."""
+    torch.manual_seed(0)
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    special = ["<s>", "</s>", "<pad>", "<image>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    raw.train_from_iterator(
+        ["Yes", "No"], trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet)
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    text = {
+        "model_type": "llama",
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 1024,
+        "initializer_range": 1.0,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = _VISION | {"model_type": "clip_vision_model", "image_size": 32, "projection_dim": 16}
+    config = LlavaConfig(
+        vision_config=vision | {"initializer_range": 1.0},
+        text_config=text,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-1,
+        image_seq_length=4,
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(path)
+    template = (
+        "{% for turn in messages %}{% for part in turn['content'] %}"
+        "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}{% endfor %}"
+    )
+    LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        tokenizer=tokenizer,
+        patch_size=16,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=template if chat else None,
+    ).save_pretrained(path)
     return path
