@@ -9,7 +9,15 @@ import pytest
 
 from scenograph.errors import ResultError
 from scenograph.judging.results import read_results, write_results
-from scenograph.recipes.bench_tables import FILES, PLANNING_MARKERS, guidance_tables, speed_tables, write_tables
+from scenograph.recipes.bench_tables import (
+    FILES,
+    PLANNING_MARKERS,
+    echogen_tables,
+    guidance_tables,
+    leak_tables,
+    speed_tables,
+    write_tables,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 HALVES = {
@@ -25,7 +33,8 @@ def test_the_readme_shows_what_the_results_say() -> None:
     shown = dict(re.findall(r"<!-- results:(\S+) -->\n(.*?)<!-- /results:\1 -->", text, flags=re.DOTALL))
     guidance = {"winwinlay-drawn", "winwinlay-coco", "speed_guidance"}
     goal = {"goal-small-world", "goal-table-5", "goal-table-6", "goal-table-7"}
-    assert guidance | {"nsr1k-counting", "nsr1k-spatial", *PLANNING_MARKERS, *goal} == set(shown)
+    echogen = {f"echogen-{table}" for table in ("small-world", "layouts", "entry", "leak", "parsing")}
+    assert guidance | {"nsr1k-counting", "nsr1k-spatial", *PLANNING_MARKERS, *goal, *echogen} == set(shown)
     rendered: dict[str, str] = {}
     for name, render in FILES.items():
         if (ROOT / "results" / name).exists():
@@ -49,6 +58,35 @@ def test_guidance_tables_have_a_part_for_held_out_combinations() -> None:
     assert first == "|  | AP |\n|---|---|\n| plain | 1.0 |"
     assert "(seen, 9)" in text and "(held out, 2)" in text
     assert second.splitlines()[2] == "| plain | 60.0 | 50.0 | 40.0 | 30.0 |"
+
+
+def test_echogen_tables_name_what_is_inconclusive() -> None:
+    stage = {"n": 4, "own_iou": 70.0, "mean_iou": 60.0, "macc": 40.0, "acc50": 50.0, "macc_ci": [30.0, 50.0]}
+    rows = [
+        {"name": "plain", "n": 4, "ap": 10.0, "ap_ci": [9.0, 11.0], "mean_iou": 30.0},
+        {"name": "1", "ap": 20.0, "ap_ci": [18.0, 22.0], **stage},
+        {"name": "1 − plain", "n": 4, "ap": 10.0, "ap_ci": [8.0, 12.0], "clip_s": -0.01, "clip_s_ci": [-0.02, 0.01]},
+    ]
+    command = "scenograph bench echogen --table main --limit 4"
+    (marker,) = (tables := echogen_tables({"rows": rows, "command": command}))
+    assert marker == "echogen-small-world"
+    painted, grounded, told, gaps = tables[marker].split("\n\n")
+    assert painted.splitlines()[2:] == ["| plain | 10.0 [9.0, 11.0] |", "| 1 | 20.0 [18.0, 22.0] |"]
+    assert grounded.splitlines()[2:] == ["| 1 | 50.0 | 40.0 [30.0, 50.0] | 60.0 | 70.0 |"]
+    assert "95 %" in told
+    assert gaps.splitlines()[2:] == ["| 1 − plain | +10.0 [+8.0, +12.0] | -0.010 [-0.020, +0.010], inconclusive |"]
+    assert list(echogen_tables({"rows": rows, "command": command.replace("main", "entry")})) == ["echogen-entry"]
+
+
+def test_leak_tables_show_pooled_rows() -> None:
+    rows = [
+        {"name": "shared 1", "n": 4, "macc": 30.0},
+        {"name": "shared", "n": 4, "trainings": 1, "macc": 30.0, "macc_ci": [20.0, 40.0], "box_loss": 2.5},
+        {"name": "shared − two-passes", "n": 4, "macc": -3.0, "macc_ci": [-4.0, -1.0]},
+    ]
+    text = leak_tables({"rows": rows})["echogen-leak"]
+    assert "| shared | 30.0 [20.0, 40.0] | 2.500 |" in text and "shared 1" not in text
+    assert "| shared − two-passes | -3.0 [-4.0, -1.0] |" in text
 
 
 def test_speed_tables(tmp_path: Path) -> None:

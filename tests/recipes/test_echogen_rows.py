@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_stage_3_differs_in_its_start_or_its_layouts_alone() -> None:
 
 
 def test_ways_to_share_differ_in_nothing_else() -> None:
-    made = {sharing: leak_training(sharing, 1, 50).recipe for sharing in Sharing}
+    made: dict[Sharing, Any] = {sharing: leak_training(sharing, 1, 50).recipe for sharing in Sharing}
     assert len({recipe.plan for recipe in made.values()}) == 1
     assert {sharing: recipe.drop for sharing, recipe in made.items() if not recipe.drop} == {Sharing.SHARED: 0.0}
     assert len({recipe.name for recipe in made.values()}) == len(Sharing)

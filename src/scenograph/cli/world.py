@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from scenograph.cli.habits import note, save_picture, say, volume
+from scenograph.errors import WorldError
 
 __all__ = ["world"]
 
@@ -21,15 +22,24 @@ def world() -> None:
 @click.option(
     "--of",
     "what",
-    type=click.Choice(["nouns", "scenes", "reconstructions", "guided"]),
+    type=click.Choice(["nouns", "scenes", "reconstructions", "guided", "echoes"]),
     default="nouns",
     show_default=True,
-    help="Every noun in every colour; scenes with their boxes; what the autoencoder keeps; plain against guided.",
+    help="Every noun in every colour; scenes with their boxes; what the autoencoder keeps; plain against guided; the "
+    "unified model's layout → picture → recovered layout.",
 )
+@click.option("--model", metavar="NAME", help="echoes: the unified model, default tiny-janus.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @volume
-def sheet(out: Path, what: str, seed: int) -> None:
+def sheet(out: Path, what: str, model: str | None, seed: int) -> None:
     """Draw a contact sheet of the world into one picture."""
+    if model is not None and what != "echoes":
+        raise WorldError(f"--model belongs to echoes; the sheet {what!r} has its own")
+    if what == "echoes":
+        from scenograph.recipes.echogen_sheet import echo_sheet
+
+        say(str(save_picture(echo_sheet(model or "tiny-janus", seed=seed), out)))
+        return
     from scenograph.recipes.sheets import SHEETS
 
     say(str(save_picture(SHEETS[what](seed=seed), out)))

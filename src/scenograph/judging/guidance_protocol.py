@@ -29,7 +29,7 @@ from torch import Tensor
 from scenograph.errors import ResultError
 from scenograph.files import write_whole
 from scenograph.judging.attributes import Reader, attribute_tallies
-from scenograph.judging.bootstrap import Estimate, difference, resamples
+from scenograph.judging.bootstrap import Estimate, Tally, difference, resamples
 from scenograph.judging.clip import ClipScorer, clip_floor, clip_tally, region_clip_floor, region_clip_tally
 from scenograph.judging.combinations import HALVES
 from scenograph.judging.detection import Coco, Detector, canonical, found_tally, iou_tally
@@ -71,6 +71,7 @@ def compare(
     batch_size: int = 8,
     count: int = 1000,
     report: Callable[[str], None] = lambda line: None,
+    also: Callable[[str, Sequence[Image.Image]], Mapping[str, Tally]] = lambda name, images: {},
 ) -> list[dict[str, Any]]:
     """Paint and judge every method; rows for a results file.
 
@@ -86,6 +87,8 @@ def compare(
         settings: name → whatever else determines a method's pictures; a change of it refuses the kept pictures.
         seed: layout i is painted from seed + i, and the resamples come from seed.
         count: resamples.
+        also: more metrics of a method's pictures (or of the ceiling's, by the name CEILING), per layout; a difference
+            has those that both its methods have.
 
     Raises:
         ResultError: no layouts, a pair names an unknown method, lists do not fit, or kept pictures belong to
@@ -98,6 +101,8 @@ def compare(
     measured: dict[str, dict[str, Estimate]] = {}
     rows: list[dict[str, Any]] = []
     best, floors = _limits(ceiling, asked, judges, reference_MD, weights_RN)
+    if ceiling is not None:
+        best |= {metric: tally.estimate(weights_RN) for metric, tally in also(CEILING, ceiling).items()}
     numbers = {
         f"instances_{half}": sum(counts(i) for a in asked for i in a.instances) for half, counts in HALVES.items()
     }
@@ -107,12 +112,14 @@ def compare(
         images, seconds = paint_all(paint, layouts, seeds, kept, (settings or {}).get(name, ""), batch_size, report)
         report(f"{name}: judging")
         measured[name] = measure(images, asked, judges, reference_MD, weights_RN)
+        measured[name] |= {metric: tally.estimate(weights_RN) for metric, tally in also(name, images).items()}
         measured[name] |= _shares(measured[name], best, floors)
         rows.append(_row(name, len(layouts), measured[name]) | numbers | {"seconds": seconds})
     if best:
         rows.append(_row(CEILING, len(layouts), best | _shares(best, best, floors) | floors) | numbers)
     for first, second in pairs:
-        gaps = {m: difference(one, measured[second][m]) for m, one in measured[first].items()}
+        shared = [metric for metric in measured[first] if metric in measured[second]]
+        gaps = {metric: difference(measured[first][metric], measured[second][metric]) for metric in shared}
         rows.append(_row(f"{first} − {second}", len(layouts), gaps))
     return rows
 

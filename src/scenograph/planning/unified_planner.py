@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from PIL.Image import Image
 
 from scenograph.errors import PlanError
 from scenograph.layout import Layout
 from scenograph.planning.plan import Plan
 from scenograph.unified.grammar import LayoutGrammar
+from scenograph.unified.letterbox import Letterbox
 from scenograph.unified.model import Unified, load_unified
+from scenograph.unified.pictures import image_tokens, pixels
 from scenograph.unified.sampler import Sampling, sample_images, sample_text
 from scenograph.unified.sequence import TokenSequence, paint_sequence, plan_sequence, understand_sequence
 
@@ -59,6 +62,18 @@ class UnifiedPlanner:
                 changes.append(f"round {number + 1}: replaced the draft by what was seen in its painting")
                 layout = seen
         return Plan(layout=Layout(caption=prompt, instances=layout.instances, size=size), changes=tuple(changes))
+
+    def corrected(self, image: Image, candidate: Layout, *, seed: int = 0) -> Layout:
+        """What the model sees in a picture when it is given an earlier layout; an empty one tells it nothing.
+
+        Raises CheckpointError when the model cannot be loaded.
+        """
+        unified = self._unified
+        box = Letterbox(image.size, unified.side)
+        tokens = image_tokens(unified.model, pixels([image], unified.side).to(unified.model.device))[0].tolist()
+        given = box.layout(candidate)
+        seen = self._written(understand_sequence(unified.codec, tokens, given.instances), candidate.caption, seed)
+        return box.layout_back(seen)
 
     @property
     def _unified(self) -> Unified:

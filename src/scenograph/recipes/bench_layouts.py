@@ -68,15 +68,15 @@ def drawn_set(count: int) -> LayoutSet:
     return _told("drawn", [_scene(index, _DRAWN_SEED) for index in range(count)])
 
 
-def development_set(count: int) -> LayoutSet:
-    """As `drawn_set`, from another sequence and without the arrangements of the reported set."""
-    reported = {_key(_scene(index, _DRAWN_SEED)) for index in range(max(count, REPORTED))}
+def development_set(count: int, *, reported: int = 0) -> LayoutSet:
+    """As `drawn_set`, from another sequence and without the arrangements of the reported set, or its first `reported`."""
+    known = {_key(_scene(index, _DRAWN_SEED)) for index in range(max(count, reported, REPORTED))}
     scenes: list[Scene] = []
     index = 0
     while len(scenes) < count:
         scene = _scene(index, _DEVELOPMENT_SEED)
         index += 1
-        if _key(scene) not in reported:
+        if _key(scene) not in known:
             scenes.append(scene)
     return _told("development", scenes)
 

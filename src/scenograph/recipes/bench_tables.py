@@ -14,9 +14,12 @@ from scenograph.judging.results import read_results, render_rows, update_readme
 __all__ = [
     "FILES",
     "PLANNING_MARKERS",
+    "echogen_tables",
     "goal_tables",
     "guidance_tables",
+    "leak_tables",
     "nsr1k_tables",
+    "parsing_tables",
     "planning_tables",
     "speed_tables",
     "write_tables",
@@ -52,6 +55,37 @@ _GOAL = {
     "seconds": "s / picture",
 }
 _GOAL_NAMES = {"goal": "GOAL, all trainings", "ldm": "L_LDM alone, all trainings"}
+_ECHOGEN = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "world_fid": "world-FID ↓",
+    "clip_s": "CLIP-s",
+    "spatial": "spatial",
+    "colour": "colour",
+    "texture": "texture",
+    "shape": "shape",
+}
+_GROUNDING = {"acc50": "Acc@0.5", "acc75": "Acc@0.75", "acc90": "Acc@0.9", "macc": "mAcc"}
+_LEAK = {
+    "acc50": "Acc@0.5",
+    "macc": "mAcc",
+    "box_loss": "box loss alone",
+    "box_loss_shared": "in the sequence",
+    "image_loss": "image loss",
+    "minutes": "min",
+}
+_PARSING = {
+    "acc": "Acc",
+    "quality": "Quality",
+    "reacc": "ReAcc",
+    "reacc_blank": "without the layout",
+    "reacc_moved": "moved",
+    "reacc_swapped": "swapped",
+    "reacc_dropped": "dropped",
+    "reacc_doubled": "doubled",
+}
+_ECHO = {"mean_iou": "IoU of what it painted, judge A", "own_iou": "the same by the model itself, its reward"}
 _NSR1K = {
     "counting": {
         "n": "prompts",
@@ -89,6 +123,7 @@ _PLANNING = {
 PLANNING_MARKERS = tuple(_PLANNING)
 """Markers of the tables of `bench planning`."""
 _DIGITS = {"clip_s": 3, "ap50_share": 0, "seconds": 2, "n": 0, "missed": 0, "mae": 3, "prompts_per_second": 0}
+_DIGITS |= dict.fromkeys(("box_loss", "box_loss_shared", "image_loss"), 3) | {"minutes": 0}
 _DIGITS |= dict.fromkeys(("accuracy", "precision", "recall", "iou"), 2)  # as LayoutGPT prints them
 
 
@@ -137,12 +172,58 @@ def goal_tables(content: Content) -> dict[str, str]:
     return {f"goal-{table}": text}
 
 
+def echogen_tables(content: Content) -> dict[str, str]:
+    """One marker: what was painted; what was grounded, beside the reward; paired differences, or "inconclusive"."""
+    values = [row for row in content["rows"] if " − " not in row["name"]]
+    grounding = [row for row in values if "macc" in row]
+    parts = [_table([_narrow(row, "ap_ci") for row in values], _ECHOGEN)]
+    parts += [_table([_narrow(row, "macc_ci") for row in grounding], {**_GROUNDING, **_ECHO})]
+    parts += [_differences(content["rows"], {**_ECHOGEN, "own_iou": "its own IoU", "macc": "mAcc"})]
+    words = str(content["command"]).split()
+    table = words[words.index("--table") + 1] if "--table" in words else "main"
+    marker = "echogen-small-world" if table == "main" else f"echogen-{table}"
+    return {marker: "\n\n".join(part for part in parts if part)}
+
+
+def leak_tables(content: Content) -> dict[str, str]:
+    """One marker: every way to share the image tokens, all its trainings together, and paired differences."""
+    pooled = [row for row in content["rows"] if "trainings" in row]
+    columns = {metric: heading for metric, heading in _LEAK.items() if metric != "minutes"}
+    parts = [_table(pooled, _LEAK), _differences(content["rows"], columns)]
+    return {"echogen-leak": "\n\n".join(part for part in parts if part)}
+
+
+def parsing_tables(content: Content) -> dict[str, str]:
+    """One marker: Acc, Quality and ReAcc, in all and by what was wrong."""
+    kept = ("acc_ci", "quality_ci", "reacc_ci", "reacc_blank_ci")
+    return {"echogen-parsing": _table([_narrow(row, *kept) for row in content["rows"]], _PARSING)}
+
+
+def _differences(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
+    """Paired differences; one whose interval holds 0 is inconclusive."""
+    found = []
+    for row in rows:
+        if " − " in row["name"]:
+            cells = {m: _difference(row[m], row.get(f"{m}_ci"), _DIGITS.get(m, 1)) for m in columns if m in row}
+            found.append({"name": row["name"], **cells})
+    table = _table(found, columns)
+    return table and f"Paired differences with 95 % intervals:\n\n{table}"
+
+
+def _difference(value: float, interval: Sequence[float | None] | None, digits: int) -> str:
+    if interval is None or None in interval:
+        return f"{value:+.{digits}f}"
+    low, high = (float(end or 0.0) for end in interval)
+    text = f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{text}, inconclusive" if low <= 0 <= high else text
+
+
 def nsr1k_tables(content: Content) -> dict[str, str]:
     """Counting and spatial prompts: official and strict scores of every method, for each kind of prompt."""
     tables = {}
     for task, columns in _NSR1K.items():
         rows = [
-            {**_narrow(row), "name": f"{name}, {kind.removeprefix('/') or 'all'}"}
+            {**_narrow(row, "accuracy_ci", "strict_ci"), "name": f"{name}, {kind.removeprefix('/') or 'all'}"}
             for row in content["rows"]
             for name, found, kind in [str(row["name"]).partition(f"/{task}")]
             if found and row["n"] and kind not in ("/knowable", *_RELATIONS)
@@ -151,9 +232,9 @@ def nsr1k_tables(content: Content) -> dict[str, str]:
     return {marker: table for marker, table in tables.items() if table}
 
 
-def _narrow(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Intervals of the two headline scores only; the file has all."""
-    return {k: v for k, v in row.items() if not k.endswith("_ci") or k in ("accuracy_ci", "strict_ci")}
+def _narrow(row: Mapping[str, Any], *kept: str) -> dict[str, Any]:
+    """Intervals of the headline scores only; the file has all."""
+    return {k: v for k, v in row.items() if not k.endswith("_ci") or k in kept}
 
 
 def planning_tables(content: Content) -> dict[str, str]:
@@ -180,6 +261,11 @@ FILES: dict[str, Callable[[Content], dict[str, str]]] = {
     "goal_table_5.json": goal_tables,
     "goal_table_6.json": goal_tables,
     "goal_table_7.json": goal_tables,
+    "echogen_small_world.json": echogen_tables,
+    "echogen_layouts.json": echogen_tables,
+    "echogen_entry.json": echogen_tables,
+    "echogen_leak.json": leak_tables,
+    "echogen_parsing.json": parsing_tables,
     "nsr1k.json": nsr1k_tables,
     "planning.json": planning_tables,
 }

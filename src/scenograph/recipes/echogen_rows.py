@@ -74,7 +74,7 @@ ABLATIONS: Mapping[str, Training] = _ablations()
 
 
 def _entry_rows() -> dict[str, str]:
-    rows = {}
+    rows: dict[str, str] = {}
     for start, first in [*((f"entry-{n}", f"entry-{n}") for n in _EARLY), ("entry-all", "janus-pmtp")]:
         words = f"1 ({start.removeprefix('entry-')})"
         rows |= {words: first, f"{words}+2": f"{start}-djo", f"{words}+3": f"{start}-cycle"}

@@ -1,13 +1,14 @@
 """The embedded CLIPs: an image tower that learns contrastively against a frozen text tower (`training.text`).
 
-Image and caption meet contrastively (Radford et al. 2021; one side locked as in Zhai et al. 2022) with two additions
+Image and caption meet contrastively (Radford et al. 2021; one side locked as in Zhai et al. 2022) with three additions
 that a small world needs:
 
 * every caption meets its attribute-swapped twin, or colours would never bind to nouns;
-* regions (the box enlarged to the full frame, or the frame black outside the box) meet one-object captions, and a
-part of
-  all pictures is blurred and noisy as a diffusion model's one-step estimates are, so that GOAL's alignment loss can
-  read them.
+* regions (the box enlarged to the full frame, or the frame black outside the box) meet one-object captions, and a part
+  of all pictures is blurred and noisy as a diffusion model's one-step estimates are, so that GOAL's alignment loss can
+  read them;
+* every patch tells the noun, colour and texture of the object seen there through a linear layer that is thrown away:
+  what stands where is learned from 64 answers a picture, long before pooled pictures tell captions apart.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from scenograph.datasets.drawn import DrawnScenes
 from scenograph.training.loop import Plan, Run, begin
 from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import Scene, retell, twin_captions
+from scenograph.world.vocabulary import COLOURS, NOUNS, TEXTURES
+
+_TOLD = {"noun": tuple(NOUNS), "colour": tuple(COLOURS), "texture": TEXTURES}
 
 __all__ = ["ClipRecipe", "build_clip", "crop_regions", "train_clip"]
 
@@ -48,6 +52,7 @@ class ClipRecipe:
     width: int = 128
     layers: int = 4
     patch: int = 16
+    patches: float = 1.0  # the weight of the patches' answers
     degrade: float = 0.35  # the share of blurred and noisy pictures; 0 for a judge that must see blur
 
 
@@ -142,33 +147,58 @@ def _region_batch(
     return regions, captions, _truths(scenes, chosen, captions)
 
 
+def _patch_answers(scenes: Sequence[Scene], grid: int) -> Tensor:
+    """(B, grid·grid, 3): which noun, colour and texture is seen at the middle of each patch; -1 on the background."""
+    answers = []
+    for scene in scenes:
+        rows = [[names.index(getattr(o, key)) for key, names in _TOLD.items()] for o in scene.objects]
+        owner_HW = scene.truth(4 * grid).owner_HW[2::4, 2::4]
+        answers.append(np.array([*rows, [-1] * len(_TOLD)])[owner_HW.reshape(-1)])  # owner -1 is the last row
+    return torch.from_numpy(np.stack(answers))
+
+
+def _patch_loss(logits_BPK: Tensor, answers_BP3: Tensor) -> Tensor:
+    """Cross-entropy of the three answers; the background counts as one more noun, and has no colour or texture."""
+    noun, *others = logits_BPK.flatten(0, 1).split([len(names) + (key == "noun") for key, names in _TOLD.items()], 1)
+    told = answers_BP3.flatten(0, 1).unbind(1)
+    loss = F.cross_entropy(noun, torch.where(told[0] < 0, len(_TOLD["noun"]), told[0]))
+    return loss + sum(
+        F.cross_entropy(one, answer, ignore_index=-1) for one, answer in zip(others, told[1:], strict=True)
+    )
+
+
 class _Embedder(nn.Module):
-    """Unit embeddings of both sides in one forward call, so that several processes can share it."""
+    """Unit embeddings of both sides and the patches' answers in one forward call, so that several processes can share
+    it."""
 
     def __init__(self, clip: VisionTextDualEncoderModel) -> None:
         super().__init__()
         self.clip = clip
+        self.patches = nn.Linear(clip.vision_model.config.hidden_size, 1 + sum(map(len, _TOLD.values())))
 
-    def forward(self, pixels_BCHW: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        image = self.clip.visual_projection(self.clip.vision_model(pixel_values=pixels_BCHW).pooler_output)
+    def forward(self, pixels_BCHW: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        seen = self.clip.vision_model(pixel_values=pixels_BCHW)
+        image = self.clip.visual_projection(seen.pooler_output)
         with torch.no_grad():
             pooled = self.clip.text_model(input_ids=ids_BT, attention_mask=mask_BT).pooler_output
         scale = self.clip.logit_scale.exp().clamp(max=100)
-        return F.normalize(image, dim=-1), F.normalize(self.clip.text_projection(pooled), dim=-1), scale
+        text = self.clip.text_projection(pooled)
+        return F.normalize(image, dim=-1), F.normalize(text, dim=-1), scale, self.patches(seen.last_hidden_state)
 
 
 class _Batch(NamedTuple):
-    """Pictures then their regions; captions, twins, region captions; which region captions are true of which
-    regions."""
+    """Pictures then their regions; captions, twins, region captions; which region captions are true of which regions;
+    what the pictures' patches show."""
 
     pixels_BCHW: Tensor
     ids_BT: Tensor
     mask_BT: Tensor
     true_BB: Tensor
+    answers_BP3: Tensor
 
 
 def _batch(
-    tokenizer: CLIPTokenizer, scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator, degrade: float
+    recipe: ClipRecipe, tokenizer: CLIPTokenizer, scenes: Sequence[Scene], pixels: Tensor, rng: np.random.Generator
 ) -> _Batch:
     words = Random(int(rng.integers(1 << 62)))
     twins = [twin_captions(s, words) for s in scenes]
@@ -177,15 +207,23 @@ def _batch(
     regions, region_captions, true_BB = _region_batch(scenes, pixels, rng)
     texts = [*(d.caption for d in told), *(false for _, false in twins), *region_captions]
     enc = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-    seen = _degrade(torch.cat([pixels, regions]), rng, degrade)
-    return _Batch(pixels_BCHW=seen, ids_BT=enc["input_ids"], mask_BT=enc["attention_mask"], true_BB=true_BB)
+    return _Batch(
+        pixels_BCHW=_degrade(torch.cat([pixels, regions]), rng, recipe.degrade),
+        ids_BT=enc["input_ids"],
+        mask_BT=enc["attention_mask"],
+        true_BB=true_BB,
+        answers_BP3=_patch_answers(scenes, pixels.shape[-1] // recipe.patch),
+    )
 
 
 def _loss(model: nn.Module, batch: _Batch) -> dict[str, Tensor]:
     size = len(batch.true_BB)
-    image, text, scale = model(batch.pixels_BCHW, batch.ids_BT, batch.mask_BT)
-    whole = _contrast(image[:size], text[: 2 * size], scale)
-    return {"whole": whole, "region": _contrast(image[size:], text[2 * size :], scale, batch.true_BB)}
+    image, text, scale, patches_BPK = model(batch.pixels_BCHW, batch.ids_BT, batch.mask_BT)
+    return {
+        "whole": _contrast(image[:size], text[: 2 * size], scale),
+        "region": _contrast(image[size:], text[2 * size :], scale, batch.true_BB),
+        "patches": _patch_loss(patches_BPK[:size], batch.answers_BP3),
+    }
 
 
 def train_clip(
@@ -205,10 +243,10 @@ def train_clip(
 
     def make(step: int, rng: np.random.Generator) -> _Batch:
         indices = np.sort(rng.choice(drawn.count, recipe.plan.batch, replace=False))
-        return _batch(tokenizer, drawn.scenes(indices), _pixels(images, indices), rng, recipe.degrade)
+        return _batch(recipe, tokenizer, drawn.scenes(indices), _pixels(images, indices), rng)
 
     for _, batch in run.batches(make):
         parts = _loss(run.model, batch)
-        run.update(parts["whole"] + parts["region"], **parts)
+        run.update(parts["whole"] + parts["region"] + recipe.patches * parts["patches"], **parts)
     run.finish()
     return clip.eval()
