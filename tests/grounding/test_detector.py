@@ -128,6 +128,47 @@ def test_dino_scores_are_means_over_a_words_own_tokens(tmp_path: Path) -> None:
     assert not torch.allclose(scores[0, :, 0], scores[0, :, 1], atol=1e-3)
 
 
+def test_dino_with_a_text_threshold_keeps_and_names_boxes_as_its_own_scripts(tmp_path: Path) -> None:
+    """For one word of one token, whose label is not run together with others, transformers' decoder is that rule."""
+    path = save_grounding_dino(tmp_path)
+    image = noise(80, 64)
+    loose = load_detector(path, threshold=0.0, text_threshold=0.0)
+    assert isinstance(loose, GroundingDinoDetector)
+    inputs = loose.processor(images=[image], text=["a dog . a cat ."], return_tensors="pt")
+    outputs = loose.model(**inputs)  # [CLS] a dog . a cat . [SEP]
+    probabilities_QL = outputs.logits[0].sigmoid()
+    dog_Q, cat_Q, best_Q = probabilities_QL[:, 2], probabilities_QL[:, 5], probabilities_QL.amax(dim=-1)
+    text, box = float(torch.maximum(dog_Q, cat_Q).median()), float(best_Q.median())
+    detector = load_detector(path, threshold=box, text_threshold=text)
+    (layout,) = detector.detect([image], ["dog", "cat"])
+    expected = [
+        (float(best), "dog" if dog > cat else "cat")
+        for dog, cat, best in zip(dog_Q, cat_Q, best_Q, strict=True)
+        if best >= box and max(dog, cat) > text
+    ]
+    assert 0 < len(expected) < len(dog_Q)
+    expected.sort(reverse=True)
+    assert [one.label for one in layout.instances] == [label for _, label in expected]
+    assert scores_of(layout) == pytest.approx([score for score, _ in expected], abs=1e-5)
+    (own,) = loose.processor.post_process_grounded_object_detection(outputs, threshold=box, text_threshold=text)
+    assert {round(float(score), 4) for score in own["scores"]} >= {round(one.score or 0, 4) for one in layout.instances}
+
+
+def test_dino_names_a_box_only_by_a_whole_word(tmp_path: Path) -> None:
+    path = save_grounding_dino(tmp_path)
+    image = noise(80, 64)
+    loose = load_detector(path, threshold=0.0)
+    assert isinstance(loose, GroundingDinoDetector)
+    inputs = loose.processor(images=[image], text=["a teddy bear ."], return_tensors="pt")
+    both_Q2 = loose.model(**inputs).logits[0].sigmoid()[:, 2:4]
+    text = float(both_Q2.amin(dim=1).max()) + 1e-6
+    assert float(both_Q2.max()) > text  # half of the word is there
+    assert load_detector(path, threshold=0.0, text_threshold=text).detect([image], ["teddy bear"])[0].instances == ()
+    assert len(load_detector(path, threshold=0.0, text_threshold=0.0).detect([image], ["teddy bear"])[0].instances) > 0
+    with pytest.raises(CheckpointError, match="text threshold is GroundingDINO's"):
+        load_detector(save_owlv2(tmp_path / "owl"), text_threshold=0.25)
+
+
 def test_dino_vocabulary_beyond_the_window_is_one_line(tmp_path: Path) -> None:
     detector = load_detector(save_grounding_dino(tmp_path))
     with pytest.raises(CheckpointError, match=r"make \d+ tokens, this GroundingDINO reads 32"):

@@ -45,7 +45,12 @@ Scored = tuple[float, str, tuple[float, float, float, float]]
 
 
 def load_detector(
-    name: str | Path, *, threshold: float | None = None, device: torch.device | str | None = None, batch_size: int = 16
+    name: str | Path,
+    *,
+    threshold: float | None = None,
+    text_threshold: float | None = None,
+    device: torch.device | str | None = None,
+    batch_size: int = 16,
 ) -> TransformersDetector | OpenVocabularyDetector:
     """A detector by embedded name ("detector-a"), folder or hub id.
 
@@ -53,14 +58,21 @@ def load_detector(
         threshold: lowest score kept; default 0.05 (closed vocabulary, OWLv2) or 0.1 (GroundingDINO). Low on
             purpose: average precision
             wants the whole ranking, and everything that needs a yes or no has its own threshold.
+        text_threshold: names boxes as GroundingDINO's own scripts do (`GroundingDinoDetector`).
 
     Raises:
-        CheckpointError: missing, unreachable, damaged, or not a detector.
+        CheckpointError: missing, unreachable, damaged, not a detector, or a text threshold for another than
+            GroundingDINO.
     """
     source = checkpoint(name, "detector")
+    kinds: dict[str, type[TransformersDetector | OpenVocabularyDetector]]
     kinds = {"grounding-dino": GroundingDinoDetector, "owlv2": Owlv2Detector}
     kind = kinds.get(source.config().model_type, TransformersDetector)
-    given = {} if threshold is None else {"threshold": threshold}
+    given: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
+    if text_threshold is not None:
+        if kind is not GroundingDinoDetector:
+            raise CheckpointError(f"a text threshold is GroundingDINO's, {str(name)!r} is none; leave it out")
+        given["text_threshold"] = text_threshold
     return kind.load(source, device=device, batch_size=batch_size, **given)
 
 
@@ -195,7 +207,24 @@ class OpenVocabularyDetector(ABC):
 
 
 class GroundingDinoDetector(OpenVocabularyDetector):
-    """GroundingDINO (Liu et al. 2024): one lower-case prompt "a cat . a dog ." for the whole vocabulary."""
+    """GroundingDINO (Liu et al. 2024): one lower-case prompt "a cat . a dog ." for the whole vocabulary.
+
+    With a `text_threshold` a box is scored and named as in the model's own scripts and Grounding-SAM: its score is that
+    of its best token, and it has one name, the word whose tokens are all above the text threshold. Of several such
+    words, which those scripts would run together ("cat dog"), the one with the highest mean.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        threshold: float = 0.1,
+        text_threshold: float | None = None,
+        batch_size: int = 4,
+    ) -> None:
+        super().__init__(model, processor, threshold=threshold, batch_size=batch_size)
+        self.text_threshold = text_threshold
 
     def scored(self, images: Sequence[Image.Image], words: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Raises CheckpointError when the vocabulary is longer than the text tower's window."""
@@ -208,12 +237,16 @@ class GroundingDinoDetector(OpenVocabularyDetector):
         inputs = self.processor(images=list(images), text=[prompt] * len(images), return_tensors="pt")
         outputs = self.model(**inputs.to(self.model.device))
         probabilities_BQL = outputs.logits.float().sigmoid().cpu()
-        scores = []
-        for start, end in spans:
-            offsets = enumerate(encoded["offset_mapping"])
-            tokens = [token for token, (a, b) in offsets if start <= a < b <= end]
-            scores.append(probabilities_BQL[..., tokens].mean(dim=-1))
-        return torch.stack(scores, dim=-1), _corners(outputs.pred_boxes.float().cpu())
+        offsets = list(enumerate(encoded["offset_mapping"]))
+        tokens_V = [[token for token, (a, b) in offsets if start <= a < b <= end] for start, end in spans]
+        scores_BQV = torch.stack([probabilities_BQL[..., tokens].mean(dim=-1) for tokens in tokens_V], dim=-1)
+        if self.text_threshold is not None:
+            least_BQV = torch.stack([probabilities_BQL[..., tokens].amin(dim=-1) for tokens in tokens_V], dim=-1)
+            named_BQV = scores_BQV.masked_fill(least_BQV <= self.text_threshold, -1.0)
+            first_BQV = torch.nn.functional.one_hot(named_BQV.argmax(dim=-1), len(words)).bool() & (named_BQV >= 0)
+            best_BQ1 = probabilities_BQL.amax(dim=-1, keepdim=True)
+            scores_BQV = torch.where(first_BQV, best_BQ1, -1.0)
+        return scores_BQV, _corners(outputs.pred_boxes.float().cpu())
 
 
 class Owlv2Detector(OpenVocabularyDetector):
