@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scenograph.cli.habits import as_json, is_quiet, is_verbose, note, print_json, save_picture, say, volume
+from scenograph.cli.habits import (
+    as_json,
+    command_of,
+    given,
+    is_quiet,
+    is_verbose,
+    note,
+    save_picture,
+    say,
+    show_tables,
+    volume,
+)
 from scenograph.cli.planning import chosen_planner, planner_options
 
 if TYPE_CHECKING:
@@ -284,15 +293,15 @@ def nsr1k(
     check_out(out)
     if readme:
         check_markers(readme, ["nsr1k-counting", "nsr1k-spatial"])
-    command = _command_of(context)
+    command = command_of(context)
     chosen = _method(options)
-    method = chosen if not layouts or _given(context, "planner") else None
+    method = chosen if not layouts or given(context, "planner") else None
     content = run(
         data=data, out=out, method=method, layouts=layouts, command=command, progress=not is_quiet(), **options
     )
     if readme:
         write_tables(out, readme, nsr1k_tables)
-    _show(content["rows"], nsr1k_tables(content), out, as_json)
+    show_tables(content["rows"], nsr1k_tables(content), out, as_json)
 
 
 @bench.command()
@@ -351,11 +360,11 @@ def planning(
     if readme:
         check_markers(readme, PLANNING_MARKERS)
     labels = labels or (LABELS if LABELS.exists() else None)
-    command, method = _command_of(context), _method(options)
+    command, method = command_of(context), _method(options)
     content = run(out=out, method=method, labels=labels, command=command, progress=not is_quiet(), **options)
     if readme:
         write_tables(out, readme, planning_tables)
-    _show(content["rows"], planning_tables(content), out, as_json)
+    show_tables(content["rows"], planning_tables(content), out, as_json)
 
 
 def _method(options: dict[str, Any]) -> Method:
@@ -369,29 +378,3 @@ def _method(options: dict[str, Any]) -> Method:
     if "llm" in taken:
         taken["model"] = taken.pop("llm")
     return Method(name=name, make=make, options=taken)
-
-
-def _given(context: click.Context, option: str) -> bool:
-    return context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
-
-
-def _command_of(context: click.Context) -> str:
-    """The command line of the options that were given, for the results file."""
-    words = []
-    for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
-        if not _given(context, parameter.name or "") or value is None or parameter.name == "readme":
-            continue
-        for one in value if isinstance(value, tuple) else (value,):
-            words += [parameter.opts[0], *([] if one is True else [str(one)])]
-    return shlex.join([*context.command_path.split(), *words])
-
-
-def _show(rows: Sequence[dict[str, Any]], tables: dict[str, str], out: Path, as_json: bool) -> None:
-    if as_json:
-        for row in rows:
-            print_json(row)
-        return
-    for name, table in tables.items():
-        say(f"\n{name}\n\n{table}")
-    say(str(out))

@@ -1,11 +1,12 @@
-"""What every command does alike: -q and -v, JSON lines, where pictures go, and writing them whole or not at all."""
+"""What commands do alike: -q, -v, JSON lines, the places of pictures, files written whole, and what benches say."""
 
 from __future__ import annotations
 
 import io
 import json
+import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_json",
+    "command_of",
     "destinations",
+    "given",
     "is_picture",
     "is_quiet",
     "is_verbose",
@@ -27,6 +30,7 @@ __all__ = [
     "print_json",
     "save_picture",
     "say",
+    "show_tables",
     "volume",
 ]
 
@@ -126,3 +130,31 @@ def save_picture(image: Image, path: Path) -> Path:
         reason = error.strerror or error
         raise ImageError(f"cannot write {str(path)!r}: {reason}; name a folder you may write to") from error
     return path
+
+
+def given(context: click.Context, option: str) -> bool:
+    """Whether an option stands on the command line."""
+    return context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
+
+
+def command_of(context: click.Context) -> str:
+    """The command line of the options that were given, for the results file."""
+    words = []
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if not given(context, parameter.name or "") or value is None or parameter.name == "readme":
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [parameter.opts[0], *([] if one is True else [str(one)])]
+    return shlex.join([*context.command_path.split(), *words])
+
+
+def show_tables(rows: Sequence[Mapping[str, Any]], tables: Mapping[str, str], out: Path, as_json: bool) -> None:
+    """What a bench has measured: its rows as JSON, or its tables and the file that holds them."""
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    for name, table in tables.items():
+        say(f"\n{name}\n\n{table}")
+    say(str(out))
