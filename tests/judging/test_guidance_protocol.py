@@ -11,7 +11,7 @@ from PIL import Image
 
 from scenograph.errors import ResultError
 from scenograph.grounding.echo import EchoGrounder
-from scenograph.judging.bootstrap import Estimate
+from scenograph.judging.bootstrap import Estimate, Tally
 from scenograph.judging.clip import TransformersClip
 from scenograph.judging.guidance_protocol import CEILING, Judges, Paint, _shares, compare, paint_all
 from scenograph.judging.results import render_table, write_results
@@ -103,6 +103,25 @@ def test_end_to_end(judges: Judges, tmp_path: Path) -> None:
     assert "right: 5 of 12" in lines[0]
     write_results(tmp_path / "r.json", what="w", command="c", seed=0, rows=rows)
     assert "| right | 100.0 [100.0, 100.0] |" in render_table(tmp_path / "r.json", {"ap": "AP"})
+
+
+def test_more_metrics_enter_rows_and_the_differences_of_those_that_have_them(judges: Judges, tmp_path: Path) -> None:
+    drawn = [draw(layout) for layout in LAYOUTS]
+    asked: list[str] = []
+
+    def also(name: str, images: Sequence[Image.Image]) -> dict[str, Tally]:
+        asked.append(name)
+        assert len(images) == len(LAYOUTS)
+        places = {"place": Tally.of([float(i)] for i in range(len(images)))}
+        return places if name == CEILING else {**places, name: Tally.of([1.0] for _ in images)}
+
+    methods = {"one": Painter(), "two": Painter()}
+    options = {"reference": drawn, "ceiling": drawn, "pairs": [("one", "two")], "count": 20, "also": also}
+    one, two, ceiling, gap = compare(LAYOUTS, methods, judges, folder=tmp_path, **options)  # type: ignore[arg-type]
+    assert sorted(asked) == sorted([CEILING, "one", "two"])
+    assert one["place"] == ceiling["place"] == 5.5 and one["place_ci"][0] < 5.5 < one["place_ci"][1]
+    assert (one["one"], two["two"]) == (1, 1) and "two" not in one
+    assert gap["place"] == 0 and "one" not in gap and "two" not in gap
 
 
 def test_clip_shares_count_from_what_other_captions_get() -> None:

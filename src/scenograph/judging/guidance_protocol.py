@@ -39,6 +39,8 @@ from scenograph.layout import Layout
 __all__ = ["CEILING", "SHARED", "Judges", "Paint", "compare", "measure", "paint_all"]
 
 Paint = Callable[[Sequence[Layout], Sequence[int]], Sequence[Image.Image]]
+Also = Callable[[str, Sequence[Image.Image]], Mapping[str, Tally]]
+"""Name of a row and its pictures → more metrics, per layout."""
 
 CEILING = "drawn scenes"
 SHARED = (
@@ -71,7 +73,7 @@ def compare(
     batch_size: int = 8,
     count: int = 1000,
     report: Callable[[str], None] = lambda line: None,
-    also: Callable[[str, Sequence[Image.Image]], Mapping[str, Tally]] = lambda name, images: {},
+    also: Also = lambda name, images: {},
 ) -> list[dict[str, Any]]:
     """Paint and judge every method; rows for a results file.
 
@@ -87,8 +89,7 @@ def compare(
         settings: name → whatever else determines a method's pictures; a change of it refuses the kept pictures.
         seed: layout i is painted from seed + i, and the resamples come from seed.
         count: resamples.
-        also: more metrics of a method's pictures (or of the ceiling's, by the name CEILING), per layout; a difference
-            has those that both its methods have.
+        also: more metrics, of the ceiling by the name CEILING; a difference has what both its methods have.
 
     Raises:
         ResultError: no layouts, a pair names an unknown method, lists do not fit, or kept pictures belong to
@@ -100,9 +101,7 @@ def compare(
     reference_MD = judges.clip.image_features(reference)
     measured: dict[str, dict[str, Estimate]] = {}
     rows: list[dict[str, Any]] = []
-    best, floors = _limits(ceiling, asked, judges, reference_MD, weights_RN)
-    if ceiling is not None:
-        best |= {metric: tally.estimate(weights_RN) for metric, tally in also(CEILING, ceiling).items()}
+    best, floors = _limits(ceiling, asked, judges, reference_MD, weights_RN, also)
     numbers = {
         f"instances_{half}": sum(counts(i) for a in asked for i in a.instances) for half, counts in HALVES.items()
     }
@@ -118,8 +117,7 @@ def compare(
     if best:
         rows.append(_row(CEILING, len(layouts), best | _shares(best, best, floors) | floors) | numbers)
     for first, second in pairs:
-        shared = [metric for metric in measured[first] if metric in measured[second]]
-        gaps = {metric: difference(measured[first][metric], measured[second][metric]) for metric in shared}
+        gaps = {m: difference(one, b) for m, one in measured[first].items() if (b := measured[second].get(m))}
         rows.append(_row(f"{first} − {second}", len(layouts), gaps))
     return rows
 
@@ -211,6 +209,7 @@ def _limits(
     judges: Judges,
     reference_MD: Tensor,
     weights_RN: NDArray[np.int64],
+    also: Also,
 ) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
     """What the drawn scenes get, and the floors of the metrics whose zero is not the worst; both empty without any."""
     if ceiling is None:
@@ -219,7 +218,8 @@ def _limits(
         "clip_s_floor": clip_floor(ceiling, asked, judges.clip, weights_RN),
         "region_clip_s_floor": region_clip_floor(ceiling, asked, judges.clip, weights_RN),
     }
-    return measure(ceiling, asked, judges, reference_MD, weights_RN), floors
+    best = measure(ceiling, asked, judges, reference_MD, weights_RN)
+    return best | {metric: tally.estimate(weights_RN) for metric, tally in also(CEILING, ceiling).items()}, floors
 
 
 def _shares(

@@ -1,0 +1,174 @@
+"""`scenograph bench echogen`, `leak` and `parsing`: what the unified model's papers claim, on the small world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scenograph.cli.habits import note, save_picture, say, volume
+from scenograph.errors import ResultError
+
+__all__ = ["TABLES", "WAYS"]
+
+# A test holds them equal to recipes.echogen_rows.TABLES and recipes.bench_leak.WAYS, which cost an import of torch.
+TABLES = ("main", "layouts", "entry")
+WAYS = ("shared", "dropped", "blind", "two-passes")
+
+_RUN = click.option(
+    "--run",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of trainings and pictures; a broken run continues there.",
+)
+_README = click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Also put the table between the markers of this document.",
+)
+_UNIFIED_CFG = click.option(
+    "--unified-cfg", type=float, default=3.0, show_default=True, help="Guidance of the unified model's pictures."
+)
+_SEED = click.option("--seed", type=int, default=0, show_default=True)
+
+
+def _out(default: str) -> Callable[[Any], Any]:
+    return click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help=f"Default {default}.")
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip()) if text else ()
+
+
+@click.command()
+@click.option(
+    "--table",
+    type=click.Choice(TABLES),
+    default="main",
+    show_default=True,
+    help="Stages beside diffusion rows; stage 3 on real, random and planned layouts; stages entered early.",
+)
+@click.option("--rows", metavar="NAMES", help="Comma-separated; default all of the table.")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="ROW=FOLDER",
+    help="A row's model, where it is not where its training leaves it; repeatable.",
+)
+@click.option("--limit", type=click.IntRange(min=2), default=1000, show_default=True, help="Held-out layouts.")
+@click.option(
+    "--development",
+    is_flag=True,
+    help="Paint other held-out scenes and ask judge B: for choosing options, not for reporting.",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Of the diffusion rows.")
+@click.option("--cfg", type=float, default=7.5, show_default=True, help="Of the diffusion rows.")
+@_UNIFIED_CFG
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Of the unified model's pictures.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+@_SEED
+@click.option("--device", metavar="NAME")
+@_RUN
+@_out("results/echogen_….json, or runs/echogen_development.json with --development")
+@_README
+@click.option("--sheet", type=click.Path(path_type=Path), help="Also draw samples of every stage (PNG).")
+@click.option("--curves", type=click.Path(path_type=Path), help="Also draw the losses of every stage (PNG).")
+@volume
+def echogen(
+    rows: str | None,
+    checkpoints: tuple[str, ...],
+    device: str | None,
+    run: Path,
+    out: Path | None,
+    readme: Path | None,
+    sheet: Path | None,
+    curves: Path | None,
+    **options: Any,
+) -> None:
+    """EchoGen's stages on held-out layouts, beside plain, WinWinLay, GLIGEN and GOAL; nothing is trained here.
+
+    A difference whose interval holds 0 is called inconclusive. Rows that are not trained yet are named in one line,
+    with the command that trains them.
+    """
+    given = [text.partition("=") for text in checkpoints]
+    if bad := [name for name, equals, place in given if not (name and equals and place)]:
+        raise ResultError(f"--checkpoint got {', '.join(map(repr, bad))}; expected ROW=FOLDER, such as 1+3=runs/mine")
+    if options["development"] and readme:
+        raise ResultError("results on development layouts are no reported ones and go into no document; drop --readme")
+    from scenograph.judging.results import read_results
+    from scenograph.recipes import bench_echogen
+    from scenograph.recipes.bench_tables import echogen_tables
+
+    named = tuple((name, place) for name, _, place in given)
+    bench = bench_echogen.EchogenBench(rows=_names(rows), checkpoints=named, **options)
+    out = out or Path("runs" if bench.development else "results") / f"{bench.name}.json"
+    bench_echogen.run(bench, run=run, out=out, readme=readme, device=device, report=note)
+    for name, table in echogen_tables(read_results(out)).items():
+        say(f"\n{name}\n\n{table}")
+    say(str(out))
+    stages = {
+        row: place for row, place in bench_echogen.places_of(bench, run).items() if row not in bench_echogen.BASELINES
+    }
+    if sheet:
+        from scenograph.recipes.echogen_sheet import sample_sheet
+
+        say(str(save_picture(sample_sheet(stages, seed=bench.seed, cfg=bench.unified_cfg), sheet)))
+    if curves:
+        from scenograph.recipes.echogen_rows import TABLES as ROWS
+        from scenograph.recipes.echogen_sheet import curves_sheet
+
+        folders = {row: run / ROWS[bench.table][row] for row in stages}
+        say(str(save_picture(curves_sheet(folders), curves)))
+
+
+@click.command()
+@click.option("--rows", metavar="NAMES", default=",".join(WAYS), show_default=True, help="Ways to share; see the docs.")
+@click.option("--trainings", type=click.IntRange(min=1), default=3, show_default=True, help="Of each row.")
+@click.option("--train-steps", type=click.IntRange(min=1), default=2000, show_default=True, help="Of each training.")
+@click.option("--limit", type=click.IntRange(min=2), default=500, show_default=True, help="Held-out scenes.")
+@_RUN
+@_out("results/echogen_leak.json")
+@_README
+@volume
+def leak(rows: str, run: Path, out: Path | None, readme: Path | None, **options: Any) -> None:
+    """What sharing the image tokens costs grounding alone; trains the rows that are missing.
+
+    shared is the paper's mask; dropped hides the first layout in a share of the samples; blind counts only those for
+    grounding; two-passes shares nothing.
+    """
+    from scenograph.judging.results import read_results
+    from scenograph.recipes import bench_leak
+    from scenograph.recipes.bench_tables import leak_tables
+
+    out = out or Path("results/echogen_leak.json")
+    bench_leak.run(bench_leak.LeakBench(rows=_names(rows), **options), run=run, out=out, readme=readme, report=note)
+    for name, table in leak_tables(read_results(out)).items():
+        say(f"\n{name}\n\n{table}")
+    say(str(out))
+
+
+@click.command()
+@click.option("--model", default="tiny-janus", show_default=True, metavar="NAME")
+@click.option("--prompts", type=click.IntRange(min=1), default=50, show_default=True, help="Of each category.")
+@_UNIFIED_CFG
+@_SEED
+@click.option("--device", metavar="NAME")
+@_out("results/echogen_parsing.json")
+@_README
+@volume
+def parsing(out: Path | None, readme: Path | None, device: str | None, **options: Any) -> None:
+    """Prompt parsing by the unified model (MIGLoRA, Stage I): Acc, Quality and ReAcc, beside the grammar planner."""
+    from scenograph.judging.results import read_results
+    from scenograph.recipes import bench_parsing
+    from scenograph.recipes.bench_tables import parsing_tables
+
+    out = out or Path("results/echogen_parsing.json")
+    bench = bench_parsing.ParsingBench(**options)
+    bench_parsing.run(bench, out=out, readme=readme, device=device, report=note)
+    for name, table in parsing_tables(read_results(out)).items():
+        say(f"\n{name}\n\n{table}")
+    say(str(out))

@@ -1,0 +1,218 @@
+"""`bench echogen` end to end on a random tiny model: rows, what is kept, what is missing, and its own readings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from scenograph.cli.bench_echogen import TABLES as TABLE_NAMES
+from scenograph.cli.bench_echogen import WAYS as WAY_NAMES
+from scenograph.errors import CheckpointError, ResultError
+from scenograph.grounding.detector import load_detector
+from scenograph.judging.attributes import AttributeReader
+from scenograph.judging.clip import TransformersClip
+from scenograph.judging.guidance_protocol import CEILING, Judges
+from scenograph.judging.results import read_results
+from scenograph.layout import Box, Layout
+from scenograph.models import embedded
+from scenograph.painting.unified import UnifiedPainter
+from scenograph.recipes import bench_echogen, janus
+from scenograph.recipes.bench_echogen import BASELINES, PAIRS, EchogenBench, places_of
+from scenograph.recipes.bench_layouts import development_set
+from scenograph.recipes.bench_leak import WAYS
+from scenograph.recipes.echogen_readings import grounding_tallies, own_tally, referring_layout, spatial_tally
+from scenograph.recipes.echogen_rows import TABLES
+from scenograph.unified.model import Unified
+from scenograph.world.captions import Described
+from scenograph.world.scenes import Scene, SceneObject
+from tests.judging.checkpoints import rt_detr, save_detector, save_dual_encoder, save_reader
+from tests.tiny import tiny_sd
+from tests.unified.tiny import tiny_janus, world_codec
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory: pytest.TempPathFactory) -> Judges:
+    folder = tmp_path_factory.mktemp("judges")
+    save_detector(rt_detr(), folder / "detector")
+    return Judges(
+        detector=load_detector(folder / "detector", device="cpu"),
+        reader=AttributeReader.from_pretrained(save_reader(folder / "reader"), device="cpu"),
+        clip=TransformersClip.from_pretrained(save_dual_encoder(folder / "clip"), device="cpu"),
+    )
+
+
+def _save(path: Path, seed: int) -> Path:
+    codec = world_codec()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    janus.save_janus(Unified(tiny_janus(codec, seed=seed), codec), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with two stages in it."""
+    run = tmp_path_factory.mktemp("runs")
+    for seed, name in enumerate(("janus-pmtp", "janus-djo")):
+        _save(run / name / "model", seed)
+    return run
+
+
+def no_painting(*_: object, **__: object) -> None:
+    raise AssertionError("nothing is to be painted now")
+
+
+def test_names_of_the_command_line_are_the_tables_and_ways() -> None:
+    assert (*TABLES,) == TABLE_NAMES == (*PAIRS,)
+    assert WAYS == WAY_NAMES
+    for table, pairs in PAIRS.items():
+        known = {*TABLES[table], *(BASELINES if table == "main" else ())}
+        assert {name for pair in pairs for name in pair} <= known
+
+
+def test_stages_beside_a_diffusion_row(
+    tmp_path: Path, trained: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = (("plain", str(tiny_sd(tmp_path / "sd"))),)
+    bench = EchogenBench(rows=("plain", "1", "1+2"), checkpoints=given, limit=4, steps=1, batch_size=3, resamples=2)
+    out, readme = tmp_path / "echogen.json", tmp_path / "README.md"
+    readme.write_text("<!-- results:echogen-small-world -->\n<!-- /results:echogen-small-world -->\n")
+
+    def again(plan: EchogenBench = bench) -> list[dict[str, Any]]:
+        return bench_echogen.run(plan, run=trained, out=out, readme=readme, judges=judges, device="cpu")
+
+    rows = {row["name"]: row for row in again()}
+    assert list(rows) == ["plain", "1", "1+2", CEILING, "1+2 − 1"]
+    measures = {"ap", "ap50", "ap75", "world_fid", "clip_s", "spatial", "colour"}
+    assert measures <= set(rows["1"]) and measures <= set(rows["plain"]) and "spatial" in rows[CEILING]
+    assert {"own_iou", "acc50", "acc75", "acc90", "macc"} <= set(rows["1"]) and "macc" not in rows["plain"]
+    assert rows["1+2 − 1"]["own_iou"] == pytest.approx(rows["1+2"]["own_iou"] - rows["1"]["own_iou"])
+    assert str(tmp_path) not in read_results(out)["command"] and "plain=sd" in read_results(out)["command"]
+    assert "| 1+2 − 1 |" in readme.read_text() and "inconclusive" in readme.read_text()
+    monkeypatch.setattr(UnifiedPainter, "paint", no_painting)
+    assert {row["name"]: row for row in again()} == rows
+    with pytest.raises(ResultError, match="other layouts, seeds or settings"):
+        again(replace(bench, unified_cfg=2.0))
+
+
+def test_missing_rows_are_named_in_one_line(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(embedded, "WEIGHTS", tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        places_of(EchogenBench(), trained)
+    text = str(caught.value)
+    assert "\n" not in text and "1+3 (`scenograph train janus-cycle`)" in text and "gligen" in text
+    assert "--rows 1,1+2" in text
+    found = places_of(EchogenBench(rows=("1+2", "1")), trained)
+    assert found == {"1": trained / "janus-pmtp" / "model", "1+2": trained / "janus-djo" / "model"}
+    named = EchogenBench(rows=("1+2",), checkpoints=(("1+2", str(trained / "janus-pmtp" / "model")),))
+    assert places_of(named, trained) == {"1+2": trained / "janus-pmtp" / "model"}
+    with pytest.raises(CheckpointError, match="there are: 1\\+2, real"):
+        places_of(EchogenBench(table="layouts", rows=("goal",)), trained)
+    with pytest.raises(CheckpointError, match=r"1 \(nowhere\)"):
+        places_of(EchogenBench(rows=("1",), checkpoints=(("1", "nowhere"),)), trained)
+
+
+def test_development_asks_judge_b_for_other_layouts(
+    trained: Path, tmp_path: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def compare(layouts: Sequence[Layout], *_: object, **options: Any) -> list[dict[str, Any]]:
+        asked.extend([*layouts, options["folder"].name])
+        return [{"name": "1", "n": 2}]
+
+    def judge(letter: str, device: str | None = None) -> Judges:
+        asked.append(letter)
+        return judges
+
+    monkeypatch.setattr(bench_echogen, "compare", compare)
+    monkeypatch.setattr(bench_echogen, "judge", judge)
+    bench = EchogenBench(rows=("1",), limit=2, development=True)
+    bench_echogen.run(bench, run=trained, out=tmp_path / "x.json", device="cpu")
+    assert asked == ["b", *development_set(2, reported=1000).layouts, "development"]
+    assert "judge B" in read_results(tmp_path / "x.json")["what"] and "--development" in bench.command()
+
+
+class _Knowing:
+    """Grounds every phrase where a layout has it, the whole canvas elsewhere; reads every crop as a dog."""
+
+    labels = None
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        self.boxes = {one.caption: one.box for layout in layouts for one in layout.instances}
+
+    def ground(self, images: Sequence[Image.Image], phrases: Sequence[Sequence[str]]) -> list[Layout]:
+        whole = Box(0, 0, 1, 1)
+        return [
+            Layout.from_dict(
+                {
+                    "caption": "x",
+                    "instances": [{"caption": p, "box": [*self.boxes.get(p, whole)]} for p in those],
+                }
+            )
+            for those in phrases
+        ]
+
+    def read(self, crops: Sequence[Image.Image]) -> list[dict[str, str]]:
+        return [{"noun": "dog"} for _ in crops]
+
+
+def _scene(*captions: str) -> Scene:
+    looks = {"a dog": "red", "a red dog": "red", "a blue dog": "blue", "a cat": "red"}
+    objects = tuple(
+        SceneObject(
+            noun=caption.split()[-1],
+            colour=looks[caption],
+            texture="plain",
+            shape=None,
+            box=Box(0.1 + 0.3 * i, 0.2, 0.3 + 0.3 * i, 0.6),
+        )
+        for i, caption in enumerate(captions)
+    )
+    text = " and ".join(captions)
+    return Scene(
+        objects=objects, background="meadow", described=Described(caption=text, phrases=captions, captions=captions)
+    )
+
+
+def test_only_expressions_of_one_thing_are_asked_for() -> None:
+    def kept(*captions: str) -> list[str]:
+        return [one.caption for one in referring_layout(_scene(*captions)).instances]
+
+    assert kept("a red dog", "a blue dog", "a cat") == ["a red dog", "a blue dog", "a cat"]
+    assert kept("a dog", "a blue dog") == ["a blue dog"]
+    assert kept("a red dog", "a red dog") == []
+
+
+def test_readings_of_a_grounder_that_knows() -> None:
+    scenes = [_scene("a red dog", "a blue dog", "a cat"), _scene("a dog", "a blue dog")]
+    layouts, images = [scene.layout for scene in scenes], [scene.draw() for scene in scenes]
+    knowing, blind = _Knowing(layouts[:1]), _Knowing([])
+    assert grounding_tallies(scenes[:1], images[:1], knowing)["macc"].mean() == 100
+    assert grounding_tallies(scenes, images, blind)["acc50"].mean() == 0
+    assert own_tally(images[:1], layouts[:1], knowing).mean() == 100
+    assert own_tally(images, layouts, blind).mean() == pytest.approx(8.0, abs=0.1)
+    assert spatial_tally(images, layouts, knowing).mean() == pytest.approx(80)
+
+
+def test_the_command_draws_a_sheet_and_refuses_in_one_line(
+    run: Run, trained: Path, tmp_path: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_echogen, "judge", lambda letter, device=None: judges)
+    monkeypatch.setattr(bench_echogen, "EchogenBench", partial(EchogenBench, resamples=2))
+    out, sheet = tmp_path / "layouts.json", tmp_path / "sheet.png"
+    options = ("--table", "layouts", "--rows", "1+2", "--limit", "4", "--run", trained, "--out", out)
+    status, text, err = run("bench", "echogen", *options, "--sheet", sheet)
+    assert status == 0, err
+    assert "echogen-layouts" in text and Image.open(sheet).height > 300
+    status, _, err = run("bench", "echogen", "--rows", "1+3", "--run", trained)
+    assert status == 2 and err.count("\n") == 1 and "janus-cycle" in err
+    status, _, err = run("bench", "echogen", "--checkpoint", "1+3", "--run", trained)
+    assert status == 2 and "ROW=FOLDER" in err
