@@ -1,7 +1,8 @@
-"""`scenograph bench referring`: published protocols on real pictures, and on drawn ones."""
+"""`scenograph bench referring`, `layoutsam` and `coco`: published protocols on pictures of one's own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,35 @@ import click
 
 from scenograph.cli.habits import as_json, command_of, is_quiet, show_tables, volume
 
-__all__: list[str] = []
+__all__ = ["ASKERS"]
+
+ASKERS = ("world", "llm", "local")  # a test holds it equal to recipes.bench_painted.ASKERS
+
+_IMAGES = click.option(
+    "--images", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder of the data's pictures."
+)
+_LIMIT = click.option("--limit", type=click.IntRange(min=2), metavar="N", help="Pictures, spread over the data.")
+_SEED = click.option("--seed", type=int, default=0, show_default=True)
+_DEVICE = click.option("--device", metavar="NAME")
+
+
+def _painted(own: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--data",
+        required=True,
+        metavar="SOURCE",
+        help=f"painted:FOLDER (pictures that carry their layouts, as painted ones do), or {own} with the painted "
+        "pictures under the same names in --images.",
+    )
+
+
+def _out(name: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path(f"results/{name}.json"),
+        show_default=True,
+    )
 
 
 @click.command()
@@ -28,18 +57,13 @@ __all__: list[str] = []
     help="A unified model (tiny-janus), or a detector: embedded, folder or hub id of GroundingDINO, OWLv2, DETR, …; "
     "repeatable, the first is what others are compared with.",
 )
-@click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data's pictures.")
+@_IMAGES
 @click.option("--split", metavar="NAME", help="One of the data's own (val, test, testA, …); default all of them.")
-@click.option("--limit", type=click.IntRange(min=2), metavar="N", help="Pictures, spread over the data.")
+@_LIMIT
 @click.option("--together", is_flag=True, help="Ask a unified model for all expressions of a picture at once.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--device", metavar="NAME")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("results/referring.json"),
-    show_default=True,
-)
+@_SEED
+@_DEVICE
+@_out("referring")
 @as_json
 @volume
 @click.pass_context
@@ -53,3 +77,87 @@ def referring(context: click.Context, grounders: tuple[str, ...], out: Path, as_
 
     content = run(grounders=grounders, out=out, command=command_of(context), progress=not is_quiet(), **options)
     show_tables(content["rows"], tables(content), out, as_json)
+
+
+@click.command()
+@_painted("layoutsam:PATH (LayoutSAM-eval as downloaded, or its rows)")
+@_IMAGES
+@click.option(
+    "--asker",
+    type=click.Choice(ASKERS),
+    default="world",
+    show_default=True,
+    help="world: the embedded judges. llm: an OpenAI-compatible endpoint. local: a chat model of transformers.",
+)
+@click.option("--llm", metavar="NAME", help="The endpoint's model, or the local one's id or folder; it must see.")
+@click.option("--base-url", metavar="URL", help="The endpoint; default OpenAI's. The key is $OPENAI_API_KEY.")
+@_LIMIT
+@_SEED
+@_DEVICE
+@_out("layoutsam")
+@as_json
+@volume
+@click.pass_context
+def layoutsam(
+    context: click.Context,
+    asker: str,
+    llm: str | None,
+    base_url: str | None,
+    device: str | None,
+    out: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Ask about every box of painted pictures, as LayoutSAM-Eval does.
+
+    Is the subject there, and if so, do its colour, texture and shape agree with its caption? Percent of all boxes. The
+    paper's judge, MiniCPM-V-2.6, is no class of transformers: serve it and ask with --asker llm.
+    """
+    from scenograph.judging.results import check_out
+    from scenograph.recipes import bench_painted
+
+    check_out(out)
+    judge = bench_painted.asker(asker, llm=llm, base_url=base_url, device=device)
+    given: dict[str, Any] = {"judge": judge, "name": llm or "judge A", "command": command_of(context)}
+    content = bench_painted.layoutsam(out=out, progress=not is_quiet(), **given, **options)
+    show_tables(content["rows"], bench_painted.tables(content), out, as_json)
+
+
+@click.command()
+@_painted("coco:FILE (annotations in COCO's format)")
+@_IMAGES
+@click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="A COCO captions file, for CLIP.")
+@click.option(
+    "--detector",
+    default="detector-a",
+    show_default=True,
+    metavar="NAME",
+    help="An embedded detector, a folder, or a hub id; GroundingDINO gets the paper's thresholds, 0.3 and 0.25.",
+)
+@click.option(
+    "--clip",
+    default="clip-a",
+    show_default=True,
+    metavar="NAME",
+    help="CLIP: embedded, a folder or a hub id; none leaves it and the distance out.",
+)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Real pictures: also the Fréchet distance to them, in the CLIP's space.",
+)
+@_LIMIT
+@_SEED
+@_DEVICE
+@_out("coco")
+@as_json
+@volume
+@click.pass_context
+def coco(context: click.Context, clip: str, out: Path, as_json: bool, **options: Any) -> None:
+    """Score painted pictures as EchoGen's paper does on COCO: AP, AP50, AP75, CLIP, and a Fréchet distance."""
+    from scenograph.recipes import bench_painted
+
+    named = None if clip == "none" else clip
+    content = bench_painted.coco(out=out, clip=named, command=command_of(context), **options)
+    show_tables(content["rows"], bench_painted.tables(content), out, as_json)

@@ -15,7 +15,7 @@ import click
 from scenograph import __version__
 from scenograph.cli.bench import bench
 from scenograph.cli.bench_echogen import echogen, leak, parsing
-from scenograph.cli.bench_pictures import referring
+from scenograph.cli.bench_pictures import coco, layoutsam, referring
 from scenograph.cli.building import build
 from scenograph.cli.grounding import ground
 from scenograph.cli.habits import print_json, say, volume
@@ -80,7 +80,7 @@ def convert(file: Path, out: Path, base: str | None) -> None:
     say(str(convert_gligen(file, out, base=base or BASE)))
 
 
-for command in (echogen, leak, parsing, referring):
+for command in (echogen, leak, parsing, referring, layoutsam, coco):
     bench.add_command(command)
 
 for command in (plan, paint, ground, judge, world, train, build, bench, schema, convert):

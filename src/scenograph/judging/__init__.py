@@ -20,6 +20,9 @@
     judge           one image: a score per instance
     results         results files, tables rendered from them
     guidance_protocol   the comparison of guidance methods
+    referring       Ref-L4's protocol: one box for each expression
+    layoutsam       LayoutSAM-Eval: questions about every box; vlm, layoutsam_world: who answers
+    echogen_coco    EchoGen's COCO protocol
 
 Nothing here paints or detects: protocols receive callables and objects. Modules are imported by name, because some
 of them need torch and some do not.
