@@ -71,8 +71,7 @@ class UnifiedPlanner:
         unified = self._unified
         box = Letterbox(image.size, unified.side)
         tokens = image_tokens(unified.model, pixels([image], unified.side).to(unified.model.device))[0].tolist()
-        given = box.layout(candidate)
-        seen = self._written(understand_sequence(unified.codec, tokens, given.instances), candidate.caption, seed)
+        seen = self._written(self._asked(tokens, box.layout(candidate)), candidate.caption, seed)
         return box.layout_back(seen)
 
     @property
@@ -94,4 +93,11 @@ class UnifiedPlanner:
         unified = self._unified
         asked = [paint_sequence(unified.codec, layout)]
         tokens = sample_images(unified.model, asked, sampling=Sampling(), seeds=[seed]).tokens_BN[0].tolist()
-        return self._written(understand_sequence(unified.codec, tokens, layout.instances), prompt, seed)
+        return self._written(self._asked(tokens, layout), prompt, seed)
+
+    def _asked(self, tokens: list[int], given: Layout) -> TokenSequence:
+        """An image and a candidate, in words or as masks."""
+        codec, boxes = self._unified.codec, [one.box for one in given.instances]
+        if self._unified.takes_masks:
+            return understand_sequence(codec, tokens, given.instances, boxes=False, masks=boxes)
+        return understand_sequence(codec, tokens, given.instances)

@@ -4,6 +4,7 @@
     layouts  stage 3 on real, random and planned layouts (Table 5): `janus-random`, `janus-planned`
     entry    stages 2 and 3 entered early (Figure 5): `entry-1000` is stage 1 after so few steps, `-djo` and `-cycle`
              are short stages after it; `entry-all-…` are those after the whole stage 1
+    masks    `janus-masks` is stage 1 with candidate layouts as masks over the image, not in words (`unified.candidate`)
     leak     stage 1, short, for every way to share the image tokens and several seeds (`leak_training`)
 
 `scenograph train NAME` trains one, and first what it goes on from; a row's model lies in `RUN/NAME/model`. Stages that
@@ -29,6 +30,7 @@ from scenograph.training.djo import DjoRecipe, train_djo
 from scenograph.training.loop import Plan, facts_of
 from scenograph.training.paired import Paired, cache_tokens, paired_scenes
 from scenograph.training.pmtp import PmtpRecipe, train_pmtp
+from scenograph.unified.candidate import add_candidate_mask
 from scenograph.unified.mask import Sharing
 from scenograph.unified.model import Unified, load_unified
 
@@ -58,6 +60,7 @@ def _ablations() -> dict[str, Training]:
     for layouts in ("random", "planned"):
         name = f"janus-{layouts}"
         found[name] = Training(recipe=replace(cycle, name=name), after="janus-djo", layouts=layouts)
+    found["janus-masks"] = Training(recipe=replace(pmtp, name="janus-masks", masks=True))
     for steps in (*_EARLY, None):
         start = "entry-all" if steps is None else f"entry-{steps}"
         if steps is not None:
@@ -137,7 +140,9 @@ def _begun(one: Training, run: Path) -> Unified:
     """The model that a training goes on from; an earlier entry than the paper advises is said once, as it begins."""
     if one.after is None:
         codec = janus.tiny_codec(_model("tokenizer", run))
-        return janus.fresh_janus(codec, _model("vq", run), seed=one.recipe.plan.seed)
+        fresh = janus.fresh_janus(codec, _model("vq", run), seed=one.recipe.plan.seed)
+        masks = isinstance(one.recipe, PmtpRecipe) and one.recipe.masks
+        return Unified(add_candidate_mask(fresh.model), codec) if masks else fresh
     before = _model(one.after, run)
     if not facts_of(run / one.recipe.name):
         janus.warn_early("djo" if isinstance(one.recipe, DjoRecipe) else "cycle", janus.entry_share(before))

@@ -37,6 +37,8 @@ class PmtpRecipe:
     Attributes:
         drop: share of samples without the first X_g; see `Sharing`.
         parse: share of rows that are prompt parsing, half of them drafts, half understanding.
+        masks: understanding has the sub-captions in words and the candidate's boxes as masks over the image, as the
+            paper does; the model must take them (`unified.candidate`). Otherwise the whole candidate is in words.
     """
 
     name: str
@@ -44,6 +46,7 @@ class PmtpRecipe:
     sharing: Sharing = Sharing.DROPPED
     drop: float = 0.3
     parse: float = 0.2
+    masks: bool = False
 
 
 def train_pmtp(recipe: PmtpRecipe, data: Paired, unified: Unified, folder: str | Path) -> Unified:
@@ -54,7 +57,8 @@ def train_pmtp(recipe: PmtpRecipe, data: Paired, unified: Unified, folder: str |
 
     def make(step: int, _: np.random.Generator) -> tuple[Batch, Tensor]:
         drawn = [_sample(recipe, data, unified.codec, rng) for rng in run.sample_rngs(step)]
-        return collate([sequence for sequence, _ in drawn]), torch.tensor([dropped for _, dropped in drawn])
+        batch = collate([sequence for sequence, _ in drawn], masks=recipe.masks)
+        return batch, torch.tensor([dropped for _, dropped in drawn])
 
     unified.model.train()
     for _, (batch, dropped_B) in run.batches(make):
@@ -80,6 +84,10 @@ def _sample(recipe: PmtpRecipe, data: Paired, codec: Codec, rng: np.random.Gener
         return plan_sequence(codec, layout.caption, layout.instances), True
     if turn < recipe.parse:
         given = candidate(layout, rng)
+        if recipe.masks:
+            said, boxes = given or layout.instances, [one.box for one in given]
+            told = shuffled(layout, rng)
+            return understand_sequence(codec, tokens, said, told, boxes=False, masks=boxes), True
         return understand_sequence(codec, tokens, given, shuffled(layout, rng)), True
     # Two passes ground without the first X_g anyway; a painting without condition is drawn for all alike.
     return shared_sequence(codec, layout, tokens, shuffled(layout, rng)), bool(rng.random() < recipe.drop)

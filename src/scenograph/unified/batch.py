@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from scenograph.unified.candidate import SLOTS, box_masks, masked
 from scenograph.unified.mask import attention_mask, drop_condition, position_ids
 from scenograph.unified.passes import image_embeddings
 from scenograph.unified.sequence import Kind, Role, Segment, TokenSequence
@@ -21,16 +22,23 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Sequences of different lengths as (batch, tokens) tensors of the same shape; padding has segment PAD."""
+    """Sequences of different lengths as (batch, tokens) tensors of the same shape; padding has segment PAD.
+
+    `masks_BTK` are the candidate masks of image tokens, zero elsewhere; None where there are none.
+    """
 
     ids_BT: Tensor
     kinds_BT: Tensor
     segments_BT: Tensor
     roles_BT: Tensor
+    masks_BTK: Tensor | None = None
+
+    def _columns(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on a device."""
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+        return Batch(**{name: value.to(device) for name, value in self._columns().items()})
 
     def mask(self) -> Tensor:
         """Who may look at whom, bool (batch, 1, tokens, tokens)."""
@@ -54,7 +62,7 @@ class Batch:
         kept_BT = torch.isin(self.segments_BT, self.segments_BT.new_tensor(sorted(segments)))
         columns = {
             name: [row[kept] for row, kept in zip(value_BT, kept_BT, strict=True)]
-            for name, value_BT in vars(self).items()
+            for name, value_BT in self._columns().items()
         }
         return Batch(**{name: pad_sequence(rows, batch_first=True) for name, rows in columns.items()})
 
@@ -69,10 +77,16 @@ class Batch:
         return alone.silenced(everywhere, {Role.IMAGE})
 
 
-def collate(sequences: Sequence[TokenSequence], *, side: Side = "right", device: torch.device | str = "cpu") -> Batch:
-    """Sequences padded to the longest, on the right for training, on the left for what a sampler continues."""
+def collate(
+    sequences: Sequence[TokenSequence], *, side: Side = "right", device: torch.device | str = "cpu", masks: bool = False
+) -> Batch:
+    """Sequences padded to the longest, on the right for training, on the left for what a sampler continues.
+
+    Candidate masks are there where a sequence has any, or with `masks` always: several processes that train need them
+    in every batch.
+    """
     columns = {"ids_BT": "ids", "kinds_BT": "kinds", "segments_BT": "segments", "roles_BT": "roles"}
-    return Batch(
+    batch = Batch(
         **{
             name: pad_sequence(
                 [torch.tensor(getattr(one, field)) for one in sequences], batch_first=True, padding_side=side
@@ -80,6 +94,14 @@ def collate(sequences: Sequence[TokenSequence], *, side: Side = "right", device:
             for name, field in columns.items()
         }
     )
+    if not masks and not any(one.masks for one in sequences):
+        return batch
+    masks_BTK = torch.zeros(*batch.ids_BT.shape, SLOTS, device=device)
+    for row_TK, kinds_T, one in zip(masks_BTK, batch.kinds_BT, sequences, strict=True):
+        if one.masks:
+            places_T = kinds_T != Kind.TEXT
+            row_TK[places_T] = box_masks(one.masks, int(places_T.sum())).to(device)
+    return replace(batch, masks_BTK=masks_BTK)
 
 
 def embed(model: Any, batch: Batch, *, images_BND: Tensor | None = None, features_BND: Tensor | None = None) -> Tensor:
@@ -99,7 +121,7 @@ def embed(model: Any, batch: Batch, *, images_BND: Tensor | None = None, feature
         embeds_BTD = _put(embeds_BTD, vq_BT, image_embeddings(model, batch.ids_BT[vq_BT]))
     if features_BND is not None:
         embeds_BTD = _put(embeds_BTD, batch.kinds_BT == Kind.VIT, features_BND)
-    return embeds_BTD
+    return embeds_BTD if batch.masks_BTK is None else masked(model, embeds_BTD, batch.masks_BTK)
 
 
 def _put(embeds_BTD: Tensor, places_BT: Tensor, values: Tensor) -> Tensor:

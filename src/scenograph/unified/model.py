@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, JanusConfig, JanusForConditionalGenerati
 
 from scenograph.errors import CheckpointError
 from scenograph.judging.checkpoints import checkpoint
+from scenograph.unified.candidate import MaskedJanus, takes_masks
 from scenograph.unified.tokens import IMAGE, Codec, add_tokens
 
 __all__ = [
@@ -104,6 +105,11 @@ class Unified:
         return int(self.model.config.vision_config.image_size)
 
     @property
+    def takes_masks(self) -> bool:
+        """Whether a candidate layout reaches it as masks over the image (`candidate`) and not in words."""
+        return takes_masks(self.model.config)
+
+    @property
     def image_length(self) -> int:
         """Tokens of an image."""
         return int(self.model.config.vision_config.num_image_tokens)
@@ -120,12 +126,13 @@ def load_unified(
         CheckpointError: missing, unreachable, damaged, or no Janus in transformers' format.
     """
     found = checkpoint(name, "unified model")
-    kind = getattr(found.config(), "model_type", None)
+    config = found.config()
+    kind = getattr(config, "model_type", None)
     if kind != "janus":
         hint = "; take the deepseek-community one in transformers' format" if kind == "multi_modality" else ""
         raise CheckpointError(f"{str(name)!r} is of type {kind!r}; expected 'janus'{hint}")
     codec = Codec(add_tokens(found.part(AutoTokenizer)))
-    model = found.model(JanusForConditionalGeneration, device, dtype)
+    model = found.model(MaskedJanus if takes_masks(config) else JanusForConditionalGeneration, device, dtype)
     rows = model.get_input_embeddings().num_embeddings
     if len(codec.tokenizer) > rows:
         raise CheckpointError(

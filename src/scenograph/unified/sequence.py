@@ -14,10 +14,10 @@ answer is what the sampler continues.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from scenograph.layout import Instance, Layout
+from scenograph.layout import Box, Instance, Layout
 from scenograph.unified.tokens import BBOX, BOI, EOI, Codec
 
 __all__ = [
@@ -71,12 +71,13 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """Token ids with their kinds, segments and roles; `+` joins two."""
+    """Token ids with their kinds, segments and roles; `+` joins two. `masks` are boxes on the image (`candidate`)."""
 
     ids: tuple[int, ...]
     kinds: tuple[int, ...]
     segments: tuple[int, ...]
     roles: tuple[int, ...]
+    masks: tuple[Box, ...] = ()
 
     @classmethod
     def of(
@@ -90,7 +91,11 @@ class TokenSequence:
 
     def __add__(self, other: TokenSequence) -> TokenSequence:
         return TokenSequence(
-            self.ids + other.ids, self.kinds + other.kinds, self.segments + other.segments, self.roles + other.roles
+            self.ids + other.ids,
+            self.kinds + other.kinds,
+            self.segments + other.segments,
+            self.roles + other.roles,
+            self.masks + other.masks,
         )
 
     def __len__(self) -> int:
@@ -195,10 +200,13 @@ def understand_sequence(
     instances: Iterable[Instance] | None = None,
     *,
     boxes: bool = True,
+    masks: Sequence[Box] = (),
 ) -> TokenSequence:
     """Image and sub-captions → their boxes (MIGLoRA's layout understanding).
 
-    `candidate` is an earlier layout to be corrected, never the target itself; `boxes=False` gives its captions alone.
+    `candidate` is an earlier layout to be corrected, never the target itself; `boxes=False` gives its captions alone,
+    and `masks` its boxes as masks over the image, for models that take them.
     """
     asked = _asked(codec, "understand", codec.write(candidate, boxes=boxes), Segment.ANSWER)
-    return _start(codec) + _image(codec, image_ids, target=False) + asked + _answer(codec, instances)
+    whole = _start(codec) + _image(codec, image_ids, target=False) + asked + _answer(codec, instances)
+    return replace(whole, masks=tuple(masks))
