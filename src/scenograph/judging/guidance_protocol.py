@@ -92,8 +92,7 @@ def compare(
         also: more metrics, of the ceiling by the name CEILING; a difference has what both its methods have.
 
     Raises:
-        ResultError: no layouts, a pair names an unknown method, lists do not fit, or kept pictures belong to
-            another run.
+        ResultError: no layouts, an unknown method in a pair, lists that do not fit, or kept pictures of another run.
     """
     _check(layouts, methods, ceiling, pairs)
     asked = canonical(layouts, judges.detector.labels)

@@ -69,7 +69,7 @@ def drawn_set(count: int) -> LayoutSet:
 
 
 def development_set(count: int, *, reported: int = 0) -> LayoutSet:
-    """As `drawn_set`, from another sequence and without the arrangements of the reported set, or its first `reported`."""
+    """As `drawn_set`, from another sequence, without the arrangements of the reported set or its first `reported`."""
     known = {_key(_scene(index, _DRAWN_SEED)) for index in range(max(count, reported, REPORTED))}
     scenes: list[Scene] = []
     index = 0
