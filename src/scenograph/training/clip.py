@@ -33,11 +33,9 @@ from transformers import (
 
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.training.loop import Plan, Run, begin
+from scenograph.training.patches import ANSWERS, patch_answers, patch_loss
 from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import Scene, retell, twin_captions
-from scenograph.world.vocabulary import COLOURS, NOUNS, TEXTURES
-
-_TOLD = {"noun": tuple(NOUNS), "colour": tuple(COLOURS), "texture": TEXTURES}
 
 __all__ = ["ClipRecipe", "build_clip", "crop_regions", "train_clip"]
 
@@ -147,26 +145,6 @@ def _region_batch(
     return regions, captions, _truths(scenes, chosen, captions)
 
 
-def _patch_answers(scenes: Sequence[Scene], grid: int) -> Tensor:
-    """(B, grid·grid, 3): which noun, colour and texture is seen at the middle of each patch; -1 on the background."""
-    answers = []
-    for scene in scenes:
-        rows = [[names.index(getattr(o, key)) for key, names in _TOLD.items()] for o in scene.objects]
-        owner_HW = scene.truth(4 * grid).owner_HW[2::4, 2::4]
-        answers.append(np.array([*rows, [-1] * len(_TOLD)])[owner_HW.reshape(-1)])  # owner -1 is the last row
-    return torch.from_numpy(np.stack(answers))
-
-
-def _patch_loss(logits_BPK: Tensor, answers_BP3: Tensor) -> Tensor:
-    """Cross-entropy of the three answers; the background counts as one more noun, and has no colour or texture."""
-    noun, *others = logits_BPK.flatten(0, 1).split([len(names) + (key == "noun") for key, names in _TOLD.items()], 1)
-    told = answers_BP3.flatten(0, 1).unbind(1)
-    loss = F.cross_entropy(noun, torch.where(told[0] < 0, len(_TOLD["noun"]), told[0]))
-    return loss + sum(
-        F.cross_entropy(one, answer, ignore_index=-1) for one, answer in zip(others, told[1:], strict=True)
-    )
-
-
 class _Embedder(nn.Module):
     """Unit embeddings of both sides and the patches' answers in one forward call, so that several processes can share
     it."""
@@ -174,7 +152,7 @@ class _Embedder(nn.Module):
     def __init__(self, clip: VisionTextDualEncoderModel) -> None:
         super().__init__()
         self.clip = clip
-        self.patches = nn.Linear(clip.vision_model.config.hidden_size, 1 + sum(map(len, _TOLD.values())))
+        self.patches = nn.Linear(clip.vision_model.config.hidden_size, ANSWERS)
 
     def forward(self, pixels_BCHW: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         seen = self.clip.vision_model(pixel_values=pixels_BCHW)
@@ -212,7 +190,7 @@ def _batch(
         ids_BT=enc["input_ids"],
         mask_BT=enc["attention_mask"],
         true_BB=true_BB,
-        answers_BP3=_patch_answers(scenes, pixels.shape[-1] // recipe.patch),
+        answers_BP3=patch_answers(scenes, pixels.shape[-1] // recipe.patch),
     )
 
 
@@ -222,7 +200,7 @@ def _loss(model: nn.Module, batch: _Batch) -> dict[str, Tensor]:
     return {
         "whole": _contrast(image[:size], text[: 2 * size], scale),
         "region": _contrast(image[size:], text[2 * size :], scale, batch.true_BB),
-        "patches": _patch_loss(patches_BPK[:size], batch.answers_BP3),
+        "patches": patch_loss(patches_BPK[:size], batch.answers_BP3),
     }
 
 

@@ -2,6 +2,7 @@
 
 Latents are encoded once and read from disk; the text tower is frozen. Captions are told anew each time a scene is
 met, one in ten is empty (for classifier-free guidance), and the result is an SD-1.x folder that stock diffusers loads.
+The middle block also tells what each cell shows (`training.patches`).
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.errors import TrainingError
 from scenograph.training.loop import Plan, Run, begin
+from scenograph.training.patches import ANSWERS, patch_answers, patch_loss
 from scenograph.training.vae import encode_scenes
 from scenograph.world.scenes import Scene, retell
 
@@ -48,6 +50,7 @@ class DiffusionRecipe:
     heads: int = 4
     scenes: int = 100_000
     drop_caption: float = 0.1
+    patches: float = 0.1  # the weight of what the cells tell
     snr_gamma: float | None = 5.0  # Hang et al. 2023: min-SNR weighting; None is the plain mean
 
 
@@ -120,6 +123,24 @@ def _weights(schedule: DDIMScheduler, t_B: Tensor, gamma: float | None) -> Tenso
     return snr.clamp(max=gamma) / snr
 
 
+class _Teller(nn.Module):
+    """The UNet, and what its middle block tells of every cell."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+        self.patches = nn.Linear(unet.config.block_out_channels[-1], ANSWERS)
+        unet.mid_block.register_forward_hook(self._keep)
+
+    def _keep(self, block: nn.Module, args: object, features_BCHW: Tensor) -> None:
+        self._features_BCHW = features_BCHW
+
+    def forward(self, noisy: Tensor, t_B: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        noise: Tensor = self.unet(noisy, t_B, encoder_hidden_states=text).sample
+        told_BPK: Tensor = self.patches(self._features_BCHW.flatten(2).transpose(1, 2))
+        return noise, told_BPK
+
+
 def train_diffusion(
     recipe: DiffusionRecipe,
     drawn: DrawnScenes,
@@ -133,23 +154,27 @@ def train_diffusion(
     """Trains (or goes on training) and returns the UNet with averaged weights."""
     unet = build_unet(recipe, text_width=text_encoder.config.hidden_size)
     begin(unet, start)
-    run = Run(folder, recipe.plan, unet, what=recipe.name)
+    run = Run(folder, recipe.plan, _Teller(unet), what=recipe.name)
     schedule = noise_schedule()
     text_encoder.requires_grad_(False).eval()
 
-    def make(step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def make(step: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
         indices = np.sort(rng.choice(len(latents), recipe.plan.batch, replace=False))
         z = torch.from_numpy(latents[indices].astype(np.float32)).contiguous(memory_format=torch.channels_last)
         noise = torch.from_numpy(rng.standard_normal(z.shape, dtype=np.float32))
         t_B = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, len(z)))
-        return z, noise, t_B, _tell(drawn.scenes(indices), tokenizer, rng, recipe.drop_caption)
+        scenes = drawn.scenes(indices)
+        ids_BT = _tell(scenes, tokenizer, rng, recipe.drop_caption)
+        return z, noise, t_B, ids_BT, patch_answers(scenes, z.shape[-1] // 2)
 
-    for _, (z, noise, t_B, ids_BT) in run.batches(make):
+    for _, (z, noise, t_B, ids_BT, answers_BP3) in run.batches(make):
         with torch.no_grad():
             text = text_encoder(ids_BT)[0]
-        seen = run.model(schedule.add_noise(z, noise, t_B), t_B, encoder_hidden_states=text).sample
+        seen, told_BPK = run.model(schedule.add_noise(z, noise, t_B), t_B, text)
         error_B = F.mse_loss(seen, noise, reduction="none").mean((1, 2, 3))
-        run.update((_weights(schedule, t_B, recipe.snr_gamma) * error_B).mean(), mse=error_B.mean())
+        told = patch_loss(told_BPK, answers_BP3)
+        denoising = (_weights(schedule, t_B, recipe.snr_gamma) * error_B).mean()
+        run.update(denoising + recipe.patches * told, mse=error_B.mean(), denoising=denoising, patches=told)
     run.finish()
     return unet.eval()
 

@@ -38,7 +38,7 @@ class VaeRecipe:
     kl: float = 3e-4
     squared: float = 2.0
     objects: float = 3.0  # the weight of an object's pixels; a background's is 1
-    decoder: float = 0.5  # the steps of the decoder alone, as a share of the plan's
+    decoder: float = 0.25  # the steps of the decoder alone, as a share of the plan's
 
 
 def build_vae(recipe: VaeRecipe) -> AutoencoderKL:
