@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -209,9 +210,14 @@ def test_the_command_draws_a_sheet_and_refuses_in_one_line(
     monkeypatch.setattr(bench_echogen, "EchogenBench", partial(EchogenBench, resamples=2))
     out, sheet = tmp_path / "layouts.json", tmp_path / "sheet.png"
     options = ("--table", "layouts", "--rows", "1+2", "--limit", "4", "--run", trained, "--out", out)
-    status, text, err = run("bench", "echogen", *options, "--sheet", sheet)
+    curves = tmp_path / "curves.png"
+    status, _, err = run("bench", "echogen", *options, "--curves", curves)
+    assert status == 2 and "a training that has begun" in err and not out.exists()
+    (trained / "janus-djo" / "log.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
+    status, text, err = run("bench", "echogen", *options, "--sheet", sheet, "--curves", curves, "--json")
     assert status == 0, err
-    assert "echogen-layouts" in text and Image.open(sheet).height > 300
+    assert [json.loads(line)["name"] for line in text.splitlines()] == ["1+2", CEILING]
+    assert Image.open(sheet).height > 300 and Image.open(curves).width > 300
     status, _, err = run("bench", "echogen", "--rows", "1+3", "--run", trained)
     assert status == 2 and err.count("\n") == 1 and "janus-cycle" in err
     status, _, err = run("bench", "echogen", "--checkpoint", "1+3", "--run", trained)

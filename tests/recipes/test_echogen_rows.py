@@ -13,7 +13,7 @@ import torch
 from scenograph.errors import TrainingError
 from scenograph.recipes import echogen_rows, janus
 from scenograph.recipes import world as recipes
-from scenograph.recipes.echogen_rows import ABLATIONS, TABLES, leak_training, train_ablation
+from scenograph.recipes.echogen_rows import ABLATIONS, TABLES, Training, leak_training, train_ablation
 from scenograph.recipes.embedded import ORDER
 from scenograph.training.cycle import CycleRecipe
 from scenograph.training.loop import facts_of
@@ -101,6 +101,15 @@ def test_an_early_entry_trains_what_it_stands_on(tiny: Path, monkeypatch: pytest
     with pytest.warns(UserWarning, match="stage djo"):
         train_ablation("entry-1000-djo", tiny, steps=1)
     assert (tiny / "entry-1000" / "model" / "config.json").exists()
+
+
+def test_stage_1_with_candidate_masks_is_a_row(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe: Any = ABLATIONS["janus-masks"].recipe
+    assert replace(recipe, name="janus-pmtp", masks=False) == recipes.janus_pmtp()
+    short = Training(recipe=replace(recipe, parse=1.0, plan=replace(recipe.plan, batch=4)))
+    monkeypatch.setattr(echogen_rows, "ABLATIONS", {**ABLATIONS, "janus-masks": short})
+    made = load_unified(train_ablation("janus-masks", tiny, steps=2), device="cpu")
+    assert made.takes_masks and bool(made.model.model.candidate_mask.weight.any())
 
 
 def test_unknown_names_are_one_line(tmp_path: Path) -> None:

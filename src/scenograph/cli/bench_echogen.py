@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from scenograph.cli.habits import note, save_picture, say, volume
+from scenograph.cli.habits import as_json, note, save_picture, show_tables, volume
 from scenograph.errors import ResultError
 
 __all__ = ["TABLES", "WAYS"]
@@ -77,6 +77,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 @_README
 @click.option("--sheet", type=click.Path(path_type=Path), help="Also draw samples of every stage (PNG).")
 @click.option("--curves", type=click.Path(path_type=Path), help="Also draw the losses of every stage (PNG).")
+@as_json
 @volume
 def echogen(
     rows: str | None,
@@ -87,6 +88,7 @@ def echogen(
     readme: Path | None,
     sheet: Path | None,
     curves: Path | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """EchoGen's stages on held-out layouts, beside plain, WinWinLay, GLIGEN and GOAL; nothing is trained here.
@@ -106,23 +108,20 @@ def echogen(
     named = tuple((name, place) for name, _, place in given)
     bench = bench_echogen.EchogenBench(rows=_names(rows), checkpoints=named, **options)
     out = out or Path("runs" if bench.development else "results") / f"{bench.name}.json"
-    bench_echogen.run(bench, run=run, out=out, readme=readme, device=device, report=note)
-    for name, table in echogen_tables(read_results(out)).items():
-        say(f"\n{name}\n\n{table}")
-    say(str(out))
-    stages = {
-        row: place for row, place in bench_echogen.places_of(bench, run).items() if row not in bench_echogen.BASELINES
-    }
-    if sheet:
-        from scenograph.recipes.echogen_sheet import sample_sheet
-
-        say(str(save_picture(sample_sheet(stages, seed=bench.seed, cfg=bench.unified_cfg), sheet)))
+    places = bench_echogen.places_of(bench, run)
+    stages = {row: place for row, place in places.items() if row not in bench_echogen.BASELINES}
     if curves:
         from scenograph.recipes.echogen_rows import TABLES as ROWS
         from scenograph.recipes.echogen_sheet import curves_sheet
 
-        folders = {row: run / ROWS[bench.table][row] for row in stages}
-        say(str(save_picture(curves_sheet(folders), curves)))
+        save_picture(curves_sheet({row: run / ROWS[bench.table][row] for row in stages}), curves)
+    bench_echogen.run(bench, run=run, out=out, readme=readme, device=device, report=note)
+    content = read_results(out)
+    show_tables(content["rows"], echogen_tables(content), out, as_json)
+    if sheet:
+        from scenograph.recipes.echogen_sheet import sample_sheet
+
+        save_picture(sample_sheet(stages, seed=bench.seed, cfg=bench.unified_cfg), sheet)
 
 
 @click.command()
@@ -133,8 +132,9 @@ def echogen(
 @_RUN
 @_out("results/echogen_leak.json")
 @_README
+@as_json
 @volume
-def leak(rows: str, run: Path, out: Path | None, readme: Path | None, **options: Any) -> None:
+def leak(rows: str, run: Path, out: Path | None, readme: Path | None, as_json: bool, **options: Any) -> None:
     """What sharing the image tokens costs grounding alone; trains the rows that are missing.
 
     shared is the paper's mask; dropped hides the first layout in a share of the samples; blind counts only those for
@@ -146,9 +146,8 @@ def leak(rows: str, run: Path, out: Path | None, readme: Path | None, **options:
 
     out = out or Path("results/echogen_leak.json")
     bench_leak.run(bench_leak.LeakBench(rows=_names(rows), **options), run=run, out=out, readme=readme, report=note)
-    for name, table in leak_tables(read_results(out)).items():
-        say(f"\n{name}\n\n{table}")
-    say(str(out))
+    content = read_results(out)
+    show_tables(content["rows"], leak_tables(content), out, as_json)
 
 
 @click.command()
@@ -159,8 +158,9 @@ def leak(rows: str, run: Path, out: Path | None, readme: Path | None, **options:
 @click.option("--device", metavar="NAME")
 @_out("results/echogen_parsing.json")
 @_README
+@as_json
 @volume
-def parsing(out: Path | None, readme: Path | None, device: str | None, **options: Any) -> None:
+def parsing(out: Path | None, readme: Path | None, device: str | None, as_json: bool, **options: Any) -> None:
     """Prompt parsing by the unified model (MIGLoRA, Stage I): Acc, Quality and ReAcc, beside the grammar planner."""
     from scenograph.judging.results import read_results
     from scenograph.recipes import bench_parsing
@@ -169,6 +169,5 @@ def parsing(out: Path | None, readme: Path | None, device: str | None, **options
     out = out or Path("results/echogen_parsing.json")
     bench = bench_parsing.ParsingBench(**options)
     bench_parsing.run(bench, out=out, readme=readme, device=device, report=note)
-    for name, table in parsing_tables(read_results(out)).items():
-        say(f"\n{name}\n\n{table}")
-    say(str(out))
+    content = read_results(out)
+    show_tables(content["rows"], parsing_tables(content), out, as_json)
