@@ -50,7 +50,7 @@ class DiffusionRecipe:
     heads: int = 4
     scenes: int = 100_000
     drop_caption: float = 0.1
-    patches: float = 0.1  # the weight of what the cells tell
+    patches: float = 0.03  # the weight of what the cells tell
     snr_gamma: float | None = 5.0  # Hang et al. 2023: min-SNR weighting; None is the plain mean
 
 
