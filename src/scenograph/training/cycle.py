@@ -86,7 +86,7 @@ def train_cycle(recipe: CycleRecipe, layouts: Layouts, unified: Unified, folder:
     """
     reference = Unified(deepcopy(unified.model).requires_grad_(False).eval(), unified.codec)
     freeze_encoders(unified.model)
-    run = Run(folder, recipe.plan, Stage(unified.model, _loss), what=recipe.name)
+    run = Run(folder, recipe.plan, Stage(unified.model, _loss), what=recipe.name, idle=True)
     reference.model.to(run.device)
     rollout: _Rollout | None = None
 
@@ -98,7 +98,8 @@ def train_cycle(recipe: CycleRecipe, layouts: Layouts, unified: Unified, folder:
 
     for step, (asked, seeds) in run.batches(make):
         if rollout is None or step % recipe.updates == 0:
-            rollout = _roll(recipe, unified, reference, asked, seeds)
+            with run.accelerator.autocast():  # as the loss is computed, or the first ratio would not be 1
+                rollout = _roll(recipe, unified, reference, asked, seeds)
         loss, parts = run.model(rollout, recipe)
         run.update(loss, reward=rollout.rewards_BG.mean(), **parts)
     run.finish()

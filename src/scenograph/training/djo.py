@@ -50,7 +50,7 @@ class DjoRecipe:
 def train_djo(recipe: DjoRecipe, data: Paired, unified: Unified, folder: str | Path) -> Unified:
     """Trains (or goes on training) the model in place and returns it with averaged weights, frozen."""
     freeze_encoders(unified.model)
-    run = Run(folder, recipe.plan, Stage(unified.model, _loss), what=recipe.name)
+    run = Run(folder, recipe.plan, Stage(unified.model, _loss), what=recipe.name, idle=True)
     annealing = Annealing.over(recipe.plan.steps, start=recipe.start, least=recipe.least)
     places = unified.image_length
 
@@ -71,11 +71,9 @@ def train_djo(recipe: DjoRecipe, data: Paired, unified: Unified, folder: str | P
 
     unified.model.train()
     for step, (painting, grounding, asked, pixels, seeds) in run.batches(make):
-        with torch.no_grad():
-            features = tower_features(unified.model, pixels) if len(pixels) else None
         noise, drawn = _noise(recipe, unified, painting, asked, seeds)
-        options = {"noise_BNV": noise, "drawn_BN": drawn, "features_BND": features}
-        loss, parts = run.model(painting, grounding, tau=annealing.at(step), weight=recipe.weight, **options)
+        options = {"noise_BNV": noise, "drawn_BN": drawn, "tau": annealing.at(step), "weight": recipe.weight}
+        loss, parts = run.model(painting, grounding, pixels, **options)
         run.update(loss, **parts)
     run.finish()
     unified.model.requires_grad_(False).eval()
@@ -99,7 +97,11 @@ def _noise(
     return gumbel_noise(shape, generators, torch.empty(0, device=device)), None
 
 
-def _loss(model: Any, painting: Batch, grounding: Batch, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
-    loss = djo_loss(model, painting, grounding, **options)
+def _loss(
+    model: Any, painting: Batch, grounding: Batch, pixels_BCHW: Tensor, **options: Any
+) -> tuple[Tensor, dict[str, Tensor]]:
+    # The tower is frozen; what aligns its features to the language model is not, and learns here.
+    features = tower_features(model, pixels_BCHW) if len(pixels_BCHW) else None
+    loss = djo_loss(model, painting, grounding, features_BND=features, **options)
     parts = {"image": loss.image, "expression": loss.layout.expression, "box": loss.layout.box}
     return loss.total, parts

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
+from accelerate.utils import DistributedDataParallelKwargs, send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
@@ -91,13 +91,21 @@ class _Made(IterableDataset[Any]):
 
 
 class Run:
-    """One training in one folder: `checkpoint.pt`, `log.jsonl`, `loss.png`."""
+    """One training in one folder: `checkpoint.pt`, `log.jsonl`, `loss.png`.
 
-    def __init__(self, folder: str | Path, plan: Plan, model: nn.Module, *, what: str = "training") -> None:
+    `idle` says that a step may leave trainable parameters out: several processes must then look for them, or wait for
+    their gradients forever.
+    """
+
+    def __init__(
+        self, folder: str | Path, plan: Plan, model: nn.Module, *, what: str = "training", idle: bool = False
+    ) -> None:
         self.folder, self.plan, self.what = Path(folder), plan, what
         self.folder.mkdir(parents=True, exist_ok=True)
         self.accelerator = Accelerator(
-            gradient_accumulation_steps=plan.accumulate, mixed_precision=plan.mixed_precision
+            gradient_accumulation_steps=plan.accumulate,
+            mixed_precision=plan.mixed_precision,
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=idle)],
         )
         torch.manual_seed(plan.seed)
         self.parameters = [p for p in model.parameters() if p.requires_grad]

@@ -53,7 +53,7 @@ def train_pmtp(recipe: PmtpRecipe, data: Paired, unified: Unified, folder: str |
     """Trains (or goes on training) the model in place and returns it with averaged weights, frozen."""
     freeze_encoders(unified.model)
     stage = Stage(unified.model, _loss)
-    run = Run(folder, recipe.plan, stage, what=recipe.name)
+    run = Run(folder, recipe.plan, stage, what=recipe.name, idle=True)
 
     def make(step: int, _: np.random.Generator) -> tuple[Batch, Tensor]:
         drawn = [_sample(recipe, data, unified.codec, rng) for rng in run.sample_rngs(step)]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from scenograph.datasets.drawn import DrawnScenes
@@ -88,16 +89,19 @@ def train_vq(recipe: VqRecipe, vq: Any, drawn: DrawnScenes, folder: str | Path) 
 
 @torch.no_grad()
 def _wake(recipe: VqRecipe, model: _Quantised, run: Run, used_V: Tensor, z_MC: Tensor) -> None:
-    """Put idle entries where latents are; their average follows, or it would return them at the end."""
+    """Put idle entries where latents are; their average follows, or it would return them at the end.
+
+    Several processes put the same entries in the same places.
+    """
     model.idle_V += 1
-    model.idle_V[used_V] = 0
+    model.idle_V[run.accelerator.reduce(used_V.float()) > 0] = 0
     asleep = (model.idle_V > recipe.patience).nonzero().flatten()
     if not len(asleep):
         return
-    chosen = torch.randint(len(z_MC), (len(asleep),))
+    new_MC = broadcast(z_MC[torch.randint(len(z_MC), (len(asleep),))])
     weight = model.vq.quantize.embedding.weight
-    weight[asleep] = z_MC[chosen]
+    weight[asleep] = new_MC
     model.idle_V[asleep] = 0
     if run.ema is not None:
         place = next(i for i, p in enumerate(run.parameters) if p is weight)
-        run.ema[place][asleep] = z_MC[chosen]
+        run.ema[place][asleep] = new_MC

@@ -1,0 +1,68 @@
+"""Two processes of one training hold the same model, and what they learn from is what one would with double batch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tests.training.test_stages import PLAN, stage, unified
+
+_SCRIPT = """
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers.models.janus.configuration_janus import JanusVQVAEConfig
+from transformers.models.janus.modeling_janus import JanusVQVAE
+
+from scenograph.datasets.drawn import draw_scenes
+from scenograph.recipes import world
+from scenograph.training.vq import train_vq
+from tests.training.test_stages import PLAN, stage, unified
+
+torch.set_num_threads(1)
+folder, rank = Path(sys.argv[1]), os.environ["RANK"]
+
+sizes = {"num_embeddings": 16, "latent_channels": 32, "base_channels": 32, "channel_multiplier": [1] * 5}
+torch.manual_seed(0)
+vq = JanusVQVAE(JanusVQVAEConfig(**sizes, num_res_blocks=1))
+drawn = draw_scenes(folder / f"scenes-{rank}", 12, seed=1, workers=1)
+recipe = world.vq()
+train_vq(replace(recipe, plan=replace(recipe.plan, steps=3, batch=2), patience=0), vq, drawn, folder / "vq")
+torch.save(vq.state_dict(), folder / f"vq-{rank}.pt")
+for name in ("pmtp", "djo", "cycle"):
+    made = unified()
+    stage(name, made, folder / name, replace(PLAN, steps=3, batch=2))
+    torch.save(made.model.state_dict(), folder / f"{name}-{rank}.pt")
+"""
+
+
+def test_stages_of_the_unified_model_run_in_two_processes(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(_SCRIPT)
+    root = Path(__file__).parent.parent.parent
+    env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    # On CPUs `accelerate launch` needs MPI for more than one process; torchrun sets what accelerate reads just so.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launch, str(tmp_path / "train.py"), str(tmp_path)]
+    done = subprocess.run(command, env=env, cwd=root, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+    def trained(name: str) -> dict[str, torch.Tensor]:
+        state: dict[str, torch.Tensor] = torch.load(tmp_path / f"{name}.pt", weights_only=True)
+        return state
+
+    for name in ("vq", "pmtp", "djo", "cycle"):
+        one, other = trained(f"{name}-0"), trained(f"{name}-1")
+        assert all(torch.equal(tensor, other[key]) for key, tensor in one.items()), name
+    # Stage 3 is a mean over pictures of equal length; the other stages' is over tokens, which differ in number.
+    single, double = unified(), trained("cycle-0")
+    stage("cycle", single, tmp_path / "one", replace(PLAN, steps=3, batch=4))
+    for key, tensor in single.model.state_dict().items():
+        assert torch.allclose(tensor, double[key], atol=2e-4), key
