@@ -84,7 +84,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def planner(server: Server, **options: Any) -> EndpointPlanner:
-    return EndpointPlanner("m", base_url=server.url, **options)
+    return EndpointPlanner(model="m", base_url=server.url, **options)
 
 
 def test_an_answer_becomes_a_layout(server: Server) -> None:
@@ -121,7 +121,7 @@ def test_a_passing_error_is_asked_again(server: Server, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "message"), [(500, "answers 500"), (429, "answers 429"), (401, "check the key"), (404, "--llm")]
+    ("status", "message"), [(500, "answers 500"), (429, "answers 429"), (401, "check the key"), (404, "the model")]
 )
 def test_a_lasting_error_is_one_line(server: Server, status: int, message: str) -> None:
     server.replies = [failure(status, "something\nlong")]
@@ -227,12 +227,12 @@ def test_usage_may_be_missing(server: Server) -> None:
 
 def test_nobody_there() -> None:
     with pytest.raises(PlanError, match=r"cannot reach http://127\.0\.0\.1:1/v1"):
-        EndpointPlanner("m", base_url="http://127.0.0.1:1/v1", retries=0).plan("a cat")
+        EndpointPlanner(model="m", base_url="http://127.0.0.1:1/v1", retries=0).plan("a cat")
 
 
 def test_keys(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PlanError, match="OPENAI_API_KEY"):
-        EndpointPlanner("m").plan("a cat")
+        EndpointPlanner(model="m").plan("a cat")
     server.replies = [answer(GOOD)]
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     asking = planner(server)

@@ -7,13 +7,13 @@ and what is still broken at the end is repaired, with every change said.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from scenograph.errors import PlanError
+from scenograph.errors import PlanError, ScenographError
 from scenograph.layout import Layout
+from scenograph.models.endpoint import Endpoint
 from scenograph.planning.examples import Examples, shots
 from scenograph.planning.plan import Plan, Usage
 from scenograph.planning.prompting import answer_schema, loose_layout, messages, to_layout
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EndpointPlanner"]
 
-_KEYS = ("SCENOGRAPH_API_KEY", "OPENAI_API_KEY")
-
 
 def _formats() -> Iterator[dict[str, Any]]:
-    """How an answer's shape is asked for, the strictest first; an endpoint that refuses one gets the next."""
+    """How an answer's shape is asked for, the strictest first; an endpoint that refuses one gets the next, then none."""
     schema = answer_schema()
     del schema["properties"]["objects"]["items"]["properties"]["caption"]["minLength"]  # not in every strict mode
     del schema["properties"]["objects"]["items"]["properties"]["caption"]["maxLength"]
@@ -36,33 +34,30 @@ def _formats() -> Iterator[dict[str, Any]]:
         "response_format": {"type": "json_schema", "json_schema": {"name": "layout", "strict": True, "schema": schema}}
     }
     yield {"response_format": {"type": "json_object"}}
-    yield {}
 
 
-@dataclass
-class EndpointPlanner:
+class _RefusedError(PlanError):
+    """The endpoint refuses a request: its format, or all of it."""
+
+
+@dataclass(kw_only=True)
+class EndpointPlanner(Endpoint):
     """Asks a chat model for a layout.
 
     Attributes:
-        model: its name at the endpoint.
-        base_url: None is OpenAI's own. With another, a missing key is no mistake: local servers need none.
-        api_key: None takes $SCENOGRAPH_API_KEY, else $OPENAI_API_KEY.
         examples: where in-context examples come from; None shows none.
         shots: how many of them.
         temperature: None leaves it to the endpoint.
-        timeout: seconds for one answer.
         retries: how often the client asks again after an error, and how often an unusable answer is sent back.
         price_in, price_out: of a million tokens, for `Usage.cost`.
     """
 
-    model: str
-    base_url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
+    error: ClassVar[type[ScenographError]] = PlanError
+    timeout: float = 60.0
+    retries: int = 2
     examples: Examples | None = None
     shots: int = 8
     temperature: float | None = None
-    timeout: float = 60.0
-    retries: int = 2
     price_in: float | None = None
     price_out: float | None = None
     _allowed: int = field(default=0, init=False, repr=False)  # the place in `_formats` that the endpoint accepts
@@ -79,7 +74,7 @@ class EndpointPlanner:
         """
         if not prompt.strip():
             raise PlanError("the prompt is empty; expected a sentence such as 'three cats to the left of a dog'")
-        client, chat = self._client(), self._messages(prompt)
+        client, chat = self.client(), self._messages(prompt)
         usage, answer = Usage(cost=None if self.price_in is None and self.price_out is None else 0.0), ""
         for _ in range(self.retries + 1):
             reply = self._ask(client, chat, seed)
@@ -100,46 +95,22 @@ class EndpointPlanner:
     def _messages(self, prompt: str) -> list[dict[str, str]]:
         return messages(prompt, shots(self.examples, prompt, self.shots))
 
-    def _client(self) -> OpenAI:
-        from openai import OpenAI
-
-        key = self.api_key or next((os.environ[name] for name in _KEYS if os.environ.get(name)), None)
-        if key is None and self.base_url is None:
-            raise PlanError(f"no key for the endpoint; set ${_KEYS[1]}, or name your own server with --base-url")
-        return OpenAI(api_key=key or "none", base_url=self.base_url, timeout=self.timeout, max_retries=self.retries)
-
     def _ask(self, client: OpenAI, chat: list[dict[str, str]], seed: int) -> ChatCompletion:
         """One answer, in the strictest format that the endpoint takes. Raises PlanError."""
-        import openai
-
         given: dict[str, Any] = {} if self.temperature is None else {"temperature": self.temperature}
-        formats = list(_formats())
-        while True:
-            last = self._allowed == len(formats) - 1
-            asked = given if last else given | {"seed": seed}
+        create: Any = client.chat.completions.create
+        for strict in list(_formats())[self._allowed :]:
             try:
-                create: Any = client.chat.completions.create
-                reply: ChatCompletion = create(model=self.model, messages=chat, **asked, **formats[self._allowed])
-                return reply
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                if last:
-                    raise PlanError(f"{self._place} refuses the request ({_said(error)}); check --llm") from None
+                with self.explained():
+                    return create(model=self.model, messages=chat, seed=seed, **given, **strict)  # type: ignore[no-any-return]
+            except _RefusedError:
                 self._allowed += 1
-            except openai.APITimeoutError:
-                raise PlanError(f"{self._place} gave no answer in {self.timeout:g} s; try a larger --timeout") from None
-            except openai.APIConnectionError as error:
-                why = error.__cause__ or error
-                raise PlanError(f"cannot reach {self._place} ({why}); check --base-url and the network") from None
-            except openai.APIStatusError as error:
-                raise PlanError(
-                    f"{self._place} answers {error.status_code} ({_said(error)}); check the key, --llm and --base-url"
-                ) from None
-            except ValueError as error:  # the body is no JSON of the protocol
-                raise PlanError(f"{self._place} does not speak the OpenAI protocol ({error})") from None
+        with self.explained():
+            return create(model=self.model, messages=chat, **given)  # type: ignore[no-any-return]
 
-    @property
-    def _place(self) -> str:
-        return self.base_url or "the OpenAI endpoint"
+    def refused(self, message: str, code: object) -> PlanError:
+        """Perhaps only the format is refused."""
+        return _RefusedError(message)
 
     def _added(self, usage: Usage, reply: ChatCompletion) -> Usage:
         read, written = 0, 0
@@ -161,7 +132,7 @@ class EndpointPlanner:
         loose = loose_layout(answer, prompt)
         if not loose["instances"]:
             raise PlanError(
-                f"{self._place} answered {usage.requests} times without a usable layout, at last {answer!r:.80}"
+                f"{self.place} answered {usage.requests} times without a usable layout, at last {answer!r:.80}"
             )
         repaired = repair(loose)
         layout = Layout(caption=prompt, instances=repaired.layout.instances, size=size)
@@ -180,10 +151,3 @@ def _read(reply: ChatCompletion) -> tuple[str, str]:
     if choice.finish_reason == "length":
         return text, "the answer ends too early; use fewer words"
     return text, "" if text.strip() else "the answer is empty"
-
-
-def _said(error: Any) -> str:
-    """What the endpoint says of its error, on one line and short."""
-    body = getattr(error, "body", None)
-    text = body.get("message") if isinstance(body, dict) else None
-    return " ".join(str(text or error).split())[:160]
