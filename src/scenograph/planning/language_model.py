@@ -26,7 +26,7 @@ __all__ = ["EndpointPlanner"]
 
 
 def _formats() -> Iterator[dict[str, Any]]:
-    """How an answer's shape is asked for, the strictest first; an endpoint that refuses one gets the next, then none."""
+    """How an answer's shape is asked for, the strictest first; who refuses one gets the next, then none."""
     schema = answer_schema()
     del schema["properties"]["objects"]["items"]["properties"]["caption"]["minLength"]  # not in every strict mode
     del schema["properties"]["objects"]["items"]["properties"]["caption"]["maxLength"]
