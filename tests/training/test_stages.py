@@ -116,6 +116,21 @@ def test_the_ratio_is_one_on_the_first_update_and_moves_on_the_second(tmp_path: 
     assert abs(ratios[1] - 1) > 1e-7 or abs(ratios[3] - 1) > 1e-7
 
 
+def test_djo_goes_on_painting_without_a_condition(tmp_path: Path) -> None:
+    """What nothing was asked of is painted alike, whatever the layout; only rows seen through the tower are such."""
+    other = replace(data(), layout=lambda index, rng: layout(("a bus", (0.1, 0.1, 0.9, 0.6)), caption="a bus"))
+
+    def image_loss(given: Paired, **options: Any) -> float:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        train_djo(DjoRecipe(name="djo", plan=replace(PLAN, steps=1), **options), given, unified(), folder)
+        return float(rows(folder)[0]["image"])
+
+    assert image_loss(data(), tower=1, drop=1) == pytest.approx(image_loss(other, tower=1, drop=1), abs=1e-5)
+    asked = image_loss(data(), tower=1, drop=0), image_loss(other, tower=1, drop=0)
+    looped = image_loss(data(), tower=0, drop=1), image_loss(other, tower=0, drop=1)
+    assert all(abs(one - two) > 1e-4 for one, two in (asked, looped))
+
+
 @pytest.fixture
 def fresh_accelerate() -> Iterator[None]:
     """accelerate takes one precision for all of a process's trainings."""

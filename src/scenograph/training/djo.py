@@ -35,6 +35,8 @@ class DjoRecipe:
         weight: λ.
         start, least: τ₀ and τ_min.
         tower: share of rows that see the real picture through the understanding tower.
+        drop: share of those that are painted without a condition, or guidance would forget its other side. The drawn
+            image of a row that nothing was asked of could not be grounded.
         rollout: draw the image freely and replay the draw, instead of drawing every token after the real ones.
     """
 
@@ -44,6 +46,7 @@ class DjoRecipe:
     start: float = 1.0
     least: float = 0.3
     tower: float = 0.5
+    drop: float = 0.3
     rollout: bool = False
 
 
@@ -55,7 +58,7 @@ def train_djo(recipe: DjoRecipe, data: Paired, unified: Unified, folder: str | P
     places = unified.image_length
 
     def make(step: int, _: np.random.Generator) -> tuple[Batch, Batch, list[TokenSequence], Tensor, list[int]]:
-        paint, ground, asked, seen, seeds = [], [], [], [], []
+        paint, ground, asked, seen, seeds, dropped = [], [], [], [], [], []
         for rng in run.sample_rngs(step):
             index = int(rng.integers(len(data.tokens_KN)))
             layout, tokens = data.layout(index, rng), data.tokens_KN[index].tolist()
@@ -65,9 +68,10 @@ def train_djo(recipe: DjoRecipe, data: Paired, unified: Unified, folder: str | P
             ground.append(ground_sequence(unified.codec, places if real else tokens, shuffled(layout, rng)))
             if real:
                 seen.append(data.pixels(index))
+            dropped.append(bool(real and rng.random() < recipe.drop))
             seeds.append(int(rng.integers(1 << 62)))
         pixels = torch.stack(seen) if seen else torch.zeros(0, 3, unified.side, unified.side)
-        return collate(paint), collate(ground), asked, pixels, seeds
+        return collate(paint).dropped(torch.tensor(dropped)), collate(ground), asked, pixels, seeds
 
     unified.model.train()
     for step, (painting, grounding, asked, pixels, seeds) in run.batches(make):
