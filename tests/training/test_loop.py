@@ -1,21 +1,26 @@
 """The loop: a resumed run walks through the same states as one that never stopped."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from scenograph.errors import TrainingError
+from scenograph.training import loop
 from scenograph.training.loop import Plan, Run, facts_of
 
 PLAN = Plan(steps=12, batch=4, lr=1e-2, warmup=3, ema=0.9, log_every=4)
 
 
-def train(folder: Path, plan: Plan, *, until: int | None = None) -> nn.Module:
+def train(folder: Path, plan: Plan, *, until: int | None = None, killed: bool = False) -> nn.Module:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.2), nn.Linear(8, 1))
     run = Run(folder, plan, model)
@@ -25,7 +30,8 @@ def train(folder: Path, plan: Plan, *, until: int | None = None) -> nn.Module:
 
     for step, x in run.batches(make):
         if until is not None and step == until:
-            run.save()
+            if not killed:
+                run.save()
             return model
         run.update((run.model(x) - x.sum(1, keepdim=True)).square().mean())
     run.finish()
@@ -41,6 +47,48 @@ def test_resume_is_exact(tmp_path: Path) -> None:
         assert torch.equal(a, b)
     one, two = (torch.load(tmp_path / f / "checkpoint.pt", weights_only=True) for f in ("whole", "parts"))
     assert all(torch.equal(a, b) for a, b in zip(one["ema"], two["ema"], strict=True))
+
+
+def test_resume_is_exact_where_gradients_are_added_up(tmp_path: Path) -> None:
+    plan = replace(PLAN, accumulate=2, save_minutes=0.0)
+    whole = train(tmp_path / "whole", plan)
+    train(tmp_path / "parts", plan, until=7, killed=True)
+    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 6, "not between two updates"
+    parts = train(tmp_path / "parts", plan)
+    for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+class _Scaling(Accelerator):
+    """float16 with the loss scaled up as on an accelerator, on the CPU."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.native_amp, self.scaler = True, torch.amp.GradScaler("cpu", init_scale=2.0**18, growth_interval=3)
+
+
+@pytest.fixture
+def half(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plan]:
+    monkeypatch.setattr(loop, "Accelerator", _Scaling)
+    AcceleratorState._reset_state(True)
+    yield replace(PLAN, mixed_precision="fp16", warmup=1)
+    AcceleratorState._reset_state(True)
+
+
+def test_an_overflow_in_float16_is_a_step_left_out(tmp_path: Path, half: Plan) -> None:
+    before = train(tmp_path, half, until=0).state_dict()
+    trained = train(tmp_path, half).state_dict()
+    assert all(torch.isfinite(tensor).all() for tensor in trained.values())
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in trained.items())
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["scaler"]["scale"] < 2.0**18
+
+
+def test_resume_is_exact_in_float16(tmp_path: Path, half: Plan) -> None:
+    whole = train(tmp_path / "whole", half)
+    train(tmp_path / "parts", half, until=7)
+    parts = train(tmp_path / "parts", half)
+    for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_log_curve_and_facts(tmp_path: Path) -> None:

@@ -148,7 +148,8 @@ class Run:
             if self.step % self.plan.log_every == 0:
                 bar.set_postfix(self._log(), refresh=False)
             bar.update()
-            if time.monotonic() - saved > 60 * self.plan.save_minutes:
+            # Between two updates, gradients are half added up, and no checkpoint holds those.
+            if self.accelerator.sync_gradients and time.monotonic() - saved > 60 * self.plan.save_minutes:
                 self.save()
                 saved = time.monotonic()
         bar.close()
@@ -172,7 +173,8 @@ class Run:
         self.accelerator.backward(loss)
         if self.accelerator.sync_gradients:
             norm = self.accelerator.clip_grad_norm_(self.parameters, self.plan.clip)
-            self._refuse_unless_finite("gradient norm", norm)
+            if self._scale() < 1:  # float16's scaler leaves out a step that overflows, and goes on with a smaller scale
+                self._refuse_unless_finite("gradient norm", norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None and self.accelerator.sync_gradients:
@@ -180,6 +182,10 @@ class Run:
             torch._foreach_lerp_(self.ema, [p.detach() for p in self.parameters], 1 - decay)
         for name, value in {"loss": loss, **parts}.items():
             self._parts[name].append(value.detach())
+
+    def _scale(self) -> float:
+        """What losses are multiplied by for float16; 0 without."""
+        return float(self.accelerator.scaler.get_scale()) if self.accelerator.scaler else 0.0
 
     def _refuse_unless_finite(self, what: str, value: Tensor) -> None:
         """The last checkpoint stays as it is: saving now would write what has just broken."""
@@ -214,6 +220,7 @@ class Run:
             "seconds": self.seconds,
             "model": self.bare.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
             "ema": self.ema,
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -232,6 +239,8 @@ class Run:
             )
         self.bare.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.accelerator.scaler and state.get("scaler"):
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema = [e.to(p.device) for e, p in zip(state["ema"], self.parameters, strict=True)]
         self.step, self.seconds = state["step"], state["seconds"]
