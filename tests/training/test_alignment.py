@@ -56,6 +56,14 @@ def test_the_estimate_of_the_true_noise_is_the_clean_latent() -> None:
     assert torch.allclose(one_step_estimate(noisy, noise, alpha_bar), clean, atol=1e-4)
 
 
+def test_the_estimate_of_the_true_velocity_is_the_clean_latent_even_of_pure_noise() -> None:
+    clean, noise = torch.randn(4, 4, 8, 8), torch.randn(4, 4, 8, 8)
+    alpha_bar = torch.tensor([0.9, 0.5, 0.005, 0.0])
+    signal, rest = alpha_bar.sqrt().view(-1, 1, 1, 1), (1 - alpha_bar).sqrt().view(-1, 1, 1, 1)
+    noisy, velocity = signal * clean + rest * noise, signal * noise - rest * clean
+    assert torch.allclose(one_step_estimate(noisy, velocity, alpha_bar, "v_prediction"), clean, atol=1e-5)
+
+
 def test_masking_leaves_black_outside_and_keeps_a_pixel_of_the_smallest_box() -> None:
     picture = torch.ones(3, 16, 16)
     assert masked(picture, LEFT).sum() == 3 * 16 * 8

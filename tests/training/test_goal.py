@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 from PIL import Image
 
@@ -87,9 +88,12 @@ def test_goal_trains_attention_and_gates_and_nothing_else(tmp_path: Path, clip: 
     assert all(f'"{part}"' in log for part in ("loss", "ldm", "inside", "outside", "local", "global"))
 
 
-def losses(recipe: GoalRecipe, clip: TransformersClip, made: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def losses(
+    recipe: GoalRecipe, clip: TransformersClip, made: Any, **dropped: float
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     rngs = [np.random.default_rng([1, i]) for i in range(4)]
-    batch = draw_batch(data(), rngs, made.tokenizer, timesteps=1000, drop_caption=0.0, drop_grounding=0.0)
+    drop = {"drop_caption": 0.0, "drop_grounding": 0.0} | dropped
+    batch = draw_batch(data(), rngs, made.tokenizer, timesteps=1000, **drop)
     schedule = DDPMScheduler.from_config(made.scheduler.config)
     with observe(made.unet, decoder_layers(made.unet, (16, 16))) as observed:
         return goal_loss(recipe, batch, made, schedule, made.unet, clip, observed if recipe.beta else None)
@@ -123,6 +127,35 @@ def test_late_steps_are_left_out_of_the_semantics(clip: TransformersClip) -> Non
     weighted, _ = losses(replace(recipe, max_timestep=None, by_noise=True), clip, pipeline(gated=True))
     whole, _ = losses(replace(recipe, max_timestep=None), clip, pipeline(gated=True))
     assert weighted < whole
+
+
+def test_what_was_dropped_is_not_asked(clip: TransformersClip, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = GoalRecipe(name="g", plan=PLAN)
+    _, parts = losses(recipe, clip, pipeline(gated=True), drop_caption=1.0)
+    assert parts["global"].item() == parts["inside"].item() == parts["outside"].item() == 0
+    assert parts["local"] > 0
+    _, parts = losses(recipe, clip, pipeline(gated=True), drop_grounding=1.0)
+    assert parts["local"].item() == parts["inside"].item() == 0 and parts["global"] > 0
+    monkeypatch.setattr("scenograph.training.goal.decoded", None)  # nothing is decoded that nobody reads
+    _, parts = losses(recipe, clip, pipeline(gated=True), drop_caption=1.0, drop_grounding=1.0)
+    assert parts["local"].item() == parts["global"].item() == 0
+
+
+@pytest.mark.parametrize("kind", ["gligen", "goal"])
+def test_mixed_precision_trains_float32_weights(kind: str, tmp_path: Path, clip: TransformersClip) -> None:
+    plan, made = replace(PLAN, mixed_precision="bf16"), pipeline(gated=True)
+    before = state(made.unet)
+    AcceleratorState._reset_state(True)
+    try:
+        if kind == "goal":
+            train_goal(GoalRecipe(name="g", plan=plan, checkpointing=True), data(), made, clip, tmp_path)
+        else:
+            train_gligen(GligenRecipe(name="g", plan=plan), data(), made, tmp_path)
+    finally:
+        AcceleratorState._reset_state(True)
+    after = state(made.unet)
+    assert all(tensor.dtype == torch.float32 and torch.isfinite(tensor).all() for tensor in after.values())
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in after.items())
 
 
 def test_gradient_checkpointing_changes_no_gradient(clip: TransformersClip) -> None:

@@ -12,7 +12,8 @@ a graph, for updates that also need the prediction of the same latent. Either wa
 for backward, and the network's weights are frozen while the capture lasts.
 
 `observe` is the same for training: the network learns, nothing is cut, and the maps are computed after the forward from
-the inputs that the watched layers saw, so gradient checkpointing (which runs layers twice) does not disturb them.
+the inputs that the watched layers saw, so gradient checkpointing (which runs layers twice) does not disturb them, in
+the weights' own precision whatever `torch.autocast` made of the forward.
 
 Not here: what to do with the maps (`guidance/`), self-attention, transformers (SD3).
 """
@@ -135,7 +136,12 @@ class Observed:
         if missing:
             raise GuidanceError(f"the forward never reached {missing[0]}")
         seen, self._seen = self._seen, {}
-        return {name: _probabilities(self._layers[name], *args, **kwargs) for name, (args, kwargs) in seen.items()}
+        maps = {}
+        for name, (args, kwargs) in seen.items():
+            layer: Any = self._layers[name]
+            args, kwargs = _held_in(layer.to_q.weight.dtype, (args, kwargs))
+            maps[name] = _probabilities(layer, *args, **kwargs)
+        return maps
 
     def _watch(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
         def hook(attention: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -240,6 +246,16 @@ def _probabilities(
 def _heads(states_BND: Tensor, heads: int) -> Tensor:
     batch, length, width = states_BND.shape
     return states_BND.view(batch, length, heads, width // heads).transpose(1, 2)
+
+
+def _held_in(dtype: torch.dtype, inputs: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
+    """A layer's inputs with their floating-point tensors in another precision."""
+
+    def held(value: Any) -> Any:
+        return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    args, kwargs = inputs
+    return tuple(held(value) for value in args), {key: held(value) for key, value in kwargs.items()}
 
 
 def _full(tensor: Tensor) -> Tensor:

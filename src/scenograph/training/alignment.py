@@ -34,10 +34,17 @@ __all__ = [
 ARTICLES = ("a", "an", "the")
 
 
-def one_step_estimate(noisy_BCHW: Tensor, noise_BCHW: Tensor, alpha_bar_B: Tensor) -> Tensor:
-    """The clean latents that predicted noise promises: (z_t − √(1−ᾱ_t) ε) / √ᾱ_t (eq. 4)."""
-    alpha_bar_B111 = alpha_bar_B.view(-1, 1, 1, 1)
-    return (noisy_BCHW - (1 - alpha_bar_B111).sqrt() * noise_BCHW) / alpha_bar_B111.sqrt()
+def one_step_estimate(
+    noisy_BCHW: Tensor, seen_BCHW: Tensor, alpha_bar_B: Tensor, prediction_type: str = "epsilon"
+) -> Tensor:
+    """The clean latents that a prediction promises: (z_t − √(1−ᾱ_t) ε) / √ᾱ_t (eq. 4); of a velocity
+    √ᾱ_t z_t − √(1−ᾱ_t) v, which also holds where nothing but noise is left (ᾱ = 0).
+    """
+    signal_B111 = alpha_bar_B.view(-1, 1, 1, 1).sqrt()
+    noise_B111 = (1 - alpha_bar_B.view(-1, 1, 1, 1)).sqrt()
+    if prediction_type == "v_prediction":
+        return signal_B111 * noisy_BCHW - noise_B111 * seen_BCHW
+    return (noisy_BCHW - noise_B111 * seen_BCHW) / signal_B111
 
 
 def decoded(vae: Any, latents_BCHW: Tensor) -> Tensor:

@@ -146,12 +146,8 @@ def goal_loss(
         parts |= {"inside": inside, "outside": outside}
     if recipe.alpha and clip is not None:
         alpha_bar_B = schedule.alphas_cumprod.to(noisy.device)[batch.t_B]
-        if schedule.config.prediction_type == "v_prediction":
-            root = alpha_bar_B.view(-1, 1, 1, 1).sqrt()
-            seen = root * seen + (1 - root.square()).sqrt() * noisy
-        local, whole = _semantics(
-            recipe, batch, pipeline, clip, one_step_estimate(noisy, seen, alpha_bar_B), alpha_bar_B
-        )
+        estimate = one_step_estimate(noisy, seen, alpha_bar_B, schedule.config.prediction_type)
+        local, whole = _semantics(recipe, batch, pipeline, clip, estimate, alpha_bar_B)
         loss = loss + recipe.alpha * (recipe.local_weight * local + recipe.global_weight * whole)
         parts |= {"local": local, "global": whole}
     return loss, parts
@@ -189,9 +185,12 @@ def _semantics(
     estimate_BCHW: Tensor,
     alpha_bar_B: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """D_local and D_global, averaged over the batch; only the samples that are read are decoded."""
-    limit = recipe.max_timestep
-    chosen = [i for i, t in enumerate(batch.t_B.tolist()) if limit is None or t <= limit]
+    """D_local and D_global, averaged over the batch; only the samples that are read are decoded.
+
+    What a sample was not told is not asked of it: no boxes where they were dropped, no caption where it was.
+    """
+    limit, asked = recipe.max_timestep, _asked(recipe, batch)
+    chosen = [i for i, t in enumerate(batch.t_B.tolist()) if asked[i] and (limit is None or t <= limit)]
     zero = estimate_BCHW.new_zeros(())
     if not chosen:
         return zero, zero
@@ -203,5 +202,15 @@ def _semantics(
     if recipe.local_weight:
         local = (weight_B * reader.local(pixels_BCHW, layouts)).sum() / size
     if recipe.global_weight:
-        whole = (weight_B * reader.whole(pixels_BCHW, [layout.caption for layout in layouts])).sum() / size
+        told_B = torch.tensor([batch.told[i] for i in chosen], device=weight_B.device)
+        distance_B = reader.whole(pixels_BCHW, [layout.caption for layout in layouts])
+        whole = (told_B * weight_B * distance_B).sum() / size
     return local, whole
+
+
+def _asked(recipe: GoalRecipe, batch: Batch) -> list[bool]:
+    """Of which samples DSAlign reads the picture."""
+    return [
+        bool((recipe.global_weight and told) or (recipe.local_weight and layout.instances))
+        for told, layout in zip(batch.told, batch.layouts, strict=True)
+    ]
