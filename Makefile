@@ -9,8 +9,8 @@ demo: .venv/ready  ## paint an example with its boxes and score every instance
 	$(BIN)/scenograph judge out/breakfast.png --out out/demo.png
 	@echo "out/demo.png: the boxes, the picture, and what the judge sees in it"
 
-test: .venv/ready  ## the whole suite except what is marked slow
-	$(BIN)/python -m pytest
+test: .venv/ready  ## the whole suite except what is marked slow, on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready  ## style, format, types
 	$(BIN)/ruff check .

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +71,20 @@ def test_gligen_then_goal_and_a_picture(run: Run, folder: Path) -> None:
     goal = Painter.from_pretrained(folder / "my-goal", device="cpu")
     assert goal.pipeline.unet.config.attention_type == "gated"
     assert (folder / "run" / "goal" / "checkpoint.pt").exists()
+
+
+def test_two_processes_encode_and_save_once(folder: Path, tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent.parent
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    given = options(folder, model=folder / "sd", out=tmp_path / "out", run=tmp_path / "run")
+    # torchrun would take --run for an option of its own, so the words stand in a script.
+    (tmp_path / "train.py").write_text(f"from scenograph.cli import main\nmain({['train', 'gligen', *given]!r})\n")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "train.py")]
+    done = subprocess.run([sys.executable, *launch], env=env, cwd=root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "out" / "model_index.json").exists()
+    left = {path.name for path in (tmp_path / "run" / "gligen").iterdir()}
+    assert not any("partial" in name for name in left | {path.name for path in tmp_path.iterdir()})
 
 
 @pytest.mark.parametrize(

@@ -207,14 +207,14 @@ def test_wrong_starts_are_one_line(tmp_path: Path, clip: TransformersClip) -> No
 class _Folder:
     """Three pictures with a box each, as a data set reader hands them out."""
 
-    def __init__(self, count: int = 3) -> None:
-        self.count = count
+    def __init__(self, count: int = 3, side: int = 128) -> None:
+        self.count, self.side = count, side
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Layout]:
-        return Image.new("RGB", (128, 128), (60 * index, 200, 30)), self.layout(index)
+        return Image.new("RGB", (self.side, self.side), (60 * index, 200, 30)), self.layout(index)
 
     def layout(self, index: int) -> Layout:
         dog = Instance(caption="a dog", box=Box(0.1, 0.1, 0.2 + 0.02 * index, 0.3))
@@ -230,6 +230,8 @@ def test_pictures_are_encoded_once(tmp_path: Path) -> None:
     assert (tmp_path / "latents.npy").stat().st_mtime_ns == written
     with pytest.raises(TrainingError, match="another data set"):
         encode_pictures(_Folder(2), made.vae, tmp_path / "latents.npy")
+    with pytest.raises(TrainingError, match="another data set"):
+        encode_pictures(_Folder(side=64), made.vae, tmp_path / "latents.npy")
     with pytest.raises(TrainingError, match="at least one"):
         encode_pictures(_Folder(0), made.vae, tmp_path / "none.npy")
 

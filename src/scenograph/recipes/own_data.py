@@ -3,8 +3,8 @@
     scenograph train gligen --data coco:boxes.json --images DIR --model CompVis/stable-diffusion-v1-4 --out my-gligen
     scenograph train goal --data coco:boxes.json --images DIR --model my-gligen --out my-goal
 
-Latents are encoded once into the run folder. The result is a diffusers folder that any program of the field loads, or
-with --delta the trained tensors alone.
+Latents are encoded once into the run folder, by the first process where there are several. The result is a diffusers
+folder that any program of the field loads, or with --delta the trained tensors alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate import PartialState
 
 from scenograph.datasets.sources import read_training_data
 from scenograph.errors import TrainingError
@@ -74,8 +75,9 @@ def train_on_data(
     pictures = read_training_data(data, images=images, captions=captions, size=size, fit=fit, mirror=mirror)
     base = {name: tensor.clone() for name, tensor in pipeline.unet.state_dict().items()} if delta else {}
     folder = run / kind
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    grounded = encode_pictures(pictures, pipeline.vae.to(device), folder / "latents.npy")
+    several = PartialState()
+    with several.main_process_first():
+        grounded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
     if kind == "gligen":
         unet = train_gligen(GligenRecipe(name=kind, plan=plan, checkpointing=checkpointing), grounded, pipeline, folder)
@@ -83,7 +85,10 @@ def train_on_data(
         recipe = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, checkpointing=checkpointing)
         reader = TransformersClip.from_pretrained(clip) if alpha else None
         unet = train_goal(recipe, grounded, pipeline, reader, folder)
-    return _save(pipeline, unet, base, out, model)
+    if several.is_main_process:
+        _save(pipeline, unet, base, out, model)
+    several.wait_for_everyone()
+    return out
 
 
 def _plan(steps: int, batch: int, lr: float, accumulate: int, mixed_precision: str, seed: int) -> Plan:
@@ -92,7 +97,7 @@ def _plan(steps: int, batch: int, lr: float, accumulate: int, mixed_precision: s
     return replace(plan, accumulate=accumulate, mixed_precision=mixed_precision)
 
 
-def _save(pipeline: Any, unet: Any, base: dict[str, torch.Tensor], out: Path, model: str) -> Path:
+def _save(pipeline: Any, unet: Any, base: dict[str, torch.Tensor], out: Path, model: str) -> None:
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     if base:
@@ -101,4 +106,3 @@ def _save(pipeline: Any, unet: Any, base: dict[str, torch.Tensor], out: Path, mo
         pipeline.register_modules(unet=unet)
         pipeline.to("cpu").save_pretrained(partial)
     partial.rename(out)
-    return out

@@ -81,9 +81,9 @@ def encode_pictures(pictures: Pictures, vae: Any, path: str | Path, *, batch: in
         raise TrainingError("the data set holds no picture with boxes; expected at least one")
     if path.exists():
         latents_NCHW = np.load(path, mmap_mode="r")
-        if len(latents_NCHW) != count or not np.allclose(
-            latents_NCHW[0], _encoded(vae, [pictures[0][0]])[0], atol=0.05
-        ):
+        first_CHW = _encoded(vae, [pictures[0][0]])[0]
+        alike = latents_NCHW.shape == (count, *first_CHW.shape)
+        if not alike or not np.allclose(latents_NCHW[0], first_CHW, atol=0.05):
             raise TrainingError(f"{path} holds latents of another data set or autoencoder; name another run folder")
     else:
         parts = []

@@ -15,19 +15,44 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scenograph.unified.batch import Batch, collate, embed
+from scenograph.unified.mask import attention_mask, position_ids
 from scenograph.unified.passes import hidden, image_logits, text_logits
 from scenograph.unified.sampler import Sampling, guided_logits, sampling_log_probs
 from scenograph.unified.sequence import Kind, Role, Segment, TokenSequence
 
 __all__ = ["TEXT_ROLES", "forced_image_logits", "image_log_probs", "states", "targets", "token_losses"]
 
+_SPREAD = 1.25  # of the lengths of rows that go together
 TEXT_ROLES = (Role.MARK, Role.EXPRESSION, Role.BOX)
 
 
 def states(model: Any, batch: Batch, *, images_BND: Tensor | None = None, features_BND: Tensor | None = None) -> Tensor:
-    """The language model's states (batch, tokens, width); the arguments are those of `embed`."""
+    """The language model's states (batch, tokens, width), of padding anything; the arguments are those of `embed`.
+
+    Rows of about one length go through the model together, closed up: half of a batch of stage 1 is padding.
+    """
     embeds_BTD = embed(model, batch, images_BND=images_BND, features_BND=features_BND)
-    return hidden(model, embeds_BTD, batch.mask(), batch.positions())
+    real_BT = batch.segments_BT != Segment.PAD
+    # Where each row's tokens are, in their order, and then its padding.
+    places_BT = (~real_BT).byte().argsort(dim=1, stable=True)
+    found_BTD = torch.zeros_like(embeds_BTD)
+    for rows, length in _alike(real_BT.sum(dim=1)):
+        at = torch.tensor(rows, device=places_BT.device)[:, None], places_BT[rows, :length]
+        segments_RT = batch.segments_BT[at]
+        states_RTD = hidden(model, embeds_BTD[at], attention_mask(segments_RT), position_ids(segments_RT))
+        found_BTD = found_BTD.index_put(at, states_RTD.to(found_BTD.dtype))
+    return found_BTD
+
+
+def _alike(lengths_B: Tensor) -> list[tuple[list[int], int]]:
+    """Rows of about one length, with the longest; all rows together where many small passes cost more than padding."""
+    lengths = lengths_B.tolist()
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    groups: list[list[int]] = []
+    for row in order:
+        together = groups and (lengths_B.device.type != "cpu" or lengths[row] <= _SPREAD * lengths[groups[-1][0]])
+        groups[-1].append(row) if together else groups.append([row])
+    return [(rows, lengths[rows[-1]]) for rows in groups]
 
 
 def targets(batch: Batch, roles: Collection[Role]) -> Tensor:
