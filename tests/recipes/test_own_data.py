@@ -21,6 +21,7 @@ from scenograph.training.clip import build_clip
 from tests.tiny import tiny_sd, tiny_sd_parts
 
 _GIVEN = ("train", "gligen", "--data", "coco:x.json", "--model", "m")
+_SCRIPT = "import sys; from scenograph.cli import main; sys.exit(main({words!r}))"
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -78,7 +79,7 @@ def test_two_processes_encode_and_save_once(folder: Path, tmp_path: Path) -> Non
     env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     given = options(folder, model=folder / "sd", out=tmp_path / "out", run=tmp_path / "run")
     # torchrun would take --run for an option of its own, so the words stand in a script.
-    (tmp_path / "train.py").write_text(f"from scenograph.cli import main\nmain({['train', 'gligen', *given]!r})\n")
+    (tmp_path / "train.py").write_text(_SCRIPT.format(words=["train", "gligen", *given]))
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "train.py")]
     done = subprocess.run([sys.executable, *launch], env=env, cwd=root, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

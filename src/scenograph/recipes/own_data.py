@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator
 
 from scenograph.datasets.sources import read_training_data
 from scenograph.errors import TrainingError
@@ -75,7 +75,7 @@ def train_on_data(
     pictures = read_training_data(data, images=images, captions=captions, size=size, fit=fit, mirror=mirror)
     base = {name: tensor.clone() for name, tensor in pipeline.unet.state_dict().items()} if delta else {}
     folder = run / kind
-    several = PartialState()
+    several = Accelerator(mixed_precision=mixed_precision)
     with several.main_process_first():
         grounded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
