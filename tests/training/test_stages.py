@@ -22,6 +22,7 @@ from scenograph.training.pmtp import PmtpRecipe, candidate, train_pmtp
 from scenograph.unified.mask import Sharing
 from scenograph.unified.model import Unified
 from scenograph.unified.sampler import Sampling
+from scenograph.unified.scoring import image_log_probs
 from tests.unified.tiny import IMAGE_LENGTH, images, layout, tiny_janus, world_codec
 
 PLAN = Plan(steps=2, batch=3, lr=1e-2, seed=3, warmup=0, final_lr=1.0, log_every=1, ema=None)
@@ -141,8 +142,25 @@ def fresh_accelerate() -> Iterator[None]:
 
 @pytest.mark.usefixtures("fresh_accelerate")
 def test_the_first_ratio_is_one_in_mixed_precision_too(tmp_path: Path) -> None:
-    stage("cycle", unified(), tmp_path, replace(PLAN, steps=2, mixed_precision="bf16"))
-    assert [row["ratio"] for row in rows(tmp_path)] == [1, 1]
+    stage("cycle", unified(), tmp_path, replace(PLAN, steps=2, mixed_precision="bf16"), updates=2)
+    ratios = [row["ratio"] for row in rows(tmp_path)]
+    assert ratios[0] == 1 and ratios[1] != 1
+
+
+def test_a_single_update_is_the_first_of_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does without a pass for the old log-probs, which are its own."""
+    made, passes = [unified(), unified()], []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        passes.append(1)
+        return image_log_probs(*args, **options)
+
+    monkeypatch.setattr("scenograph.training.cycle.image_log_probs", counted)
+    for updates, one in enumerate(made, start=1):
+        passes.clear()
+        stage("cycle", one, tmp_path / str(updates), replace(PLAN, steps=1), updates=updates)
+        assert len(passes) == 1 + updates  # the loss's and the reference's, and for several updates the old policy's
+    assert all(torch.equal(tensor, state(made[1])[name]) for name, tensor in state(made[0]).items())
 
 
 def test_cycle_with_guidance_and_a_frozen_grounder(tmp_path: Path) -> None:

@@ -114,7 +114,8 @@ class _Rollout:
     prefixes: list[TokenSequence]
     nulls: list[TokenSequence] | None
     tokens_BN: Tensor
-    old_BN: Tensor
+    old_BN: Tensor | None
+    """None for a single update, whose own log-probs they are."""
     reference_BN: Tensor
     rewards_BG: Tensor
 
@@ -135,9 +136,9 @@ def _roll(
         for layout, boxes in zip(repeated, found, strict=True)
     ]
     # Under the very pass that is differentiated later, so that the first ratio is 1 to the last bit.
-    old = _logs(unified.model, prefixes, drawn.tokens_BN, nulls, recipe.sampling)
+    old = _logs(unified.model, prefixes, drawn.tokens_BN, nulls, recipe.sampling) if recipe.updates > 1 else None
     kept = _logs(reference.model, prefixes, drawn.tokens_BN, nulls, recipe.sampling)
-    rewards_BG = torch.tensor(rewards, device=old.device).view(len(asked), recipe.group)
+    rewards_BG = torch.tensor(rewards, device=kept.device).view(len(asked), recipe.group)
     return _Rollout(prefixes, nulls, drawn.tokens_BN, old, kept, rewards_BG)
 
 
@@ -150,7 +151,6 @@ def _logs(
 def _loss(model: Any, rollout: _Rollout, recipe: CycleRecipe) -> tuple[Tensor, dict[str, Tensor]]:
     logs = _logs(model, rollout.prefixes, rollout.tokens_BN, rollout.nulls, recipe.sampling)
     advantages = group_advantages(rollout.rewards_BG).flatten()
-    loss: GrpoLoss = grpo_loss(
-        logs, rollout.old_BN, rollout.reference_BN, advantages, epsilon=recipe.epsilon, beta=recipe.beta
-    )
+    old = logs.detach() if rollout.old_BN is None else rollout.old_BN
+    loss: GrpoLoss = grpo_loss(logs, old, rollout.reference_BN, advantages, epsilon=recipe.epsilon, beta=recipe.beta)
     return loss.total, {"kl": loss.kl, "clipped": loss.clipped, "ratio": loss.ratio}
