@@ -11,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from scenograph.errors import ResultError
 from scenograph.judging.bootstrap import Estimate
+from scenograph.judging.compbench_world import world_compbench
 from scenograph.judging.guidance_protocol import Judges
 from scenograph.judging.results import read_results
 from scenograph.layout import Box, Instance, Layout
@@ -19,7 +21,7 @@ from scenograph.models.families import FAMILIES
 from scenograph.models.gated import add_gates
 from scenograph.painting import Painter
 from scenograph.recipes import bench_goal
-from scenograph.recipes.bench_goal import GoalBench, _removed
+from scenograph.recipes.bench_goal import GoalBench, _judged, _painted, _removed
 from scenograph.recipes.bench_tables import goal_tables
 from scenograph.recipes.goal_rows import Row
 from scenograph.world.vocabulary import COLOURS, NOUNS, SHAPES, TEXTURES
@@ -89,6 +91,35 @@ class _Counting:
             return self.method(instance, *args, **options)
 
         return call
+
+
+def test_every_picture_is_looked_at_once() -> None:
+    counting = _CountingJudge()
+    judge: Any = counting
+    items = [item for category in ("colour", "spatial", "numeracy", "complex") for item in world_compbench(category, 2)]
+    measured = _judged([[i.scene.draw()] * 2 for i in items], items, Judges(detector=judge, reader=judge, clip=judge))
+    assert counting.looked_at == 2 * len(items) == sum(len(those) for those in measured.seen)
+
+
+class _CountingJudge(_Judge):
+    looked_at = 0
+
+    def detect(self, images: Sequence[Image.Image], vocabulary: Sequence[str]) -> list[Layout]:
+        self.looked_at += len(images)
+        return super().detect(images, vocabulary)
+
+
+def test_pictures_of_another_autoencoder_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    painter = _painter("tiny-sd")
+    monkeypatch.setattr(Painter, "from_pretrained", lambda name: painter)
+    judge: Any = _Judge()
+    judges, items = Judges(detector=judge, reader=judge, clip=judge), world_compbench("colour", 1)
+    bench = GoalBench(prompts=1, seeds=1, steps=1)
+    _painted(bench, "tiny-sd", "plain", items, judges, tmp_path, print)
+    with torch.no_grad():
+        painter.pipeline.vae.post_quant_conv.bias += 0.5
+    with pytest.raises(ResultError, match="other layouts, seeds or settings"):
+        _painted(bench, "tiny-sd", "plain", items, judges, tmp_path, print)
 
 
 def test_errors_removed_is_the_share_of_what_was_wrong() -> None:

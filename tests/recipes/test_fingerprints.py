@@ -29,3 +29,16 @@ def test_code_is_told_apart_by_its_text_and_place(tmp_path: Path) -> None:
     (tmp_path / "part" / "a.py").write_text("x = 2\n")
     assert before != code_digest("part", "b.py", root=tmp_path)
     assert code_digest("unified") != code_digest("painting")
+
+
+def test_a_digest_does_not_depend_on_the_number_of_threads() -> None:
+    threads = torch.get_num_threads()
+    layer = nn.Linear(512, 1024)  # long enough that torch adds it up in several threads
+    digests = set()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            digests.add(weights_digest([layer]))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(digests) == 1

@@ -28,13 +28,14 @@ from scenograph.datasets.drawn import DrawnScenes, draw_scenes
 from scenograph.judging.bootstrap import Estimate, Tally, difference, resamples
 from scenograph.judging.compbench_images import compbench_scores
 from scenograph.judging.compbench_world import CATEGORIES, WorldItem, world_compbench, world_evaluators
-from scenograph.judging.detection import Coco, canonical
+from scenograph.judging.detection import Coco, Detector, canonical
 from scenograph.judging.guidance_protocol import Judges, paint_all
 from scenograph.judging.results import check_markers, check_out, commit, write_results
 from scenograph.layout import Layout
 from scenograph.painting import Painter
 from scenograph.recipes.bench_guidance import judge
 from scenograph.recipes.bench_tables import goal_tables, write_tables
+from scenograph.recipes.fingerprints import weights_digest
 from scenograph.recipes.goal_rows import Row, rows_of, train_row
 
 __all__ = ["GoalBench", "checkpoints", "run"]
@@ -157,7 +158,9 @@ def _painted(
 
     layouts = [item.layout for item in items]
     home = run / "bench_goal" / f"{label or painter.name}-{method}-{bench.steps}"
-    settings = json.dumps([bench.steps, bench.cfg, beta, method, _fingerprint(painter)])
+    parts = painter.pipeline
+    weights = weights_digest([parts.unet, parts.vae, parts.text_encoder])
+    settings = json.dumps([bench.steps, bench.cfg, beta, method, weights])
     pictures: list[list[Image.Image]] = [[] for _ in items]
     seconds = []
     for seed in range(bench.seeds):
@@ -173,17 +176,24 @@ def _painted(
     return found
 
 
-def _fingerprint(painter: Painter) -> list[float]:
-    """A few numbers of the weights: pictures of other weights under the same name are not taken for these."""
-    return [float(p.double().abs().sum()) for p in list(painter.pipeline.unet.parameters())[::7]]
+class _Seen:
+    """What a detector of the world's nouns saw, for scores that each ask for it."""
+
+    def __init__(self, detector: Detector, images: Sequence[Image.Image]) -> None:
+        self.labels = detector.labels
+        self.layouts = detector.detect(images, detector.labels or ())
+        self._known = {id(image): layout for image, layout in zip(images, self.layouts, strict=True)}
+
+    def detect(self, images: Sequence[Image.Image], vocabulary: Sequence[str]) -> list[Layout]:
+        return [self._known[id(image)] for image in images]
 
 
 def _judged(pictures: Sequence[Sequence[Image.Image]], items: Sequence[WorldItem], judges: Judges) -> _Measured:
     flat = [image for those in pictures for image in those]
     prompts = [item.asked for item, those in zip(items, pictures, strict=True) for _ in those]
-    evaluators = world_evaluators(judges.detector, judges.reader, judges.clip)  # type: ignore[arg-type]  # it has both
-    scores = iter(compbench_scores(prompts, flat, evaluators))
-    seen = iter(judges.detector.detect(flat, judges.detector.labels or ()))
+    detector = _Seen(judges.detector, flat)
+    evaluators = world_evaluators(detector, judges.reader, judges.clip)  # type: ignore[arg-type]  # it has both
+    scores, seen = iter(compbench_scores(prompts, flat, evaluators)), iter(detector.layouts)
     texts_ND = judges.clip.text_features([prompt.prompt for prompt in prompts])
     cosines = iter((judges.clip.image_features(flat) * texts_ND).sum(-1).tolist())
     return _Measured(
