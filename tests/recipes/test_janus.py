@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import JanusForConditionalGeneration
+import torch.nn.functional as F
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    JanusForConditionalGeneration,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+    VisionTextDualEncoderModel,
+)
 
 from scenograph.errors import CheckpointError
 from scenograph.models.embedded import WEIGHTS
-from scenograph.recipes.janus import LAYOUTS, layouts_of, tiny_codec, warn_early
+from scenograph.recipes.janus import LAYOUTS, fresh_janus, fresh_vq, layouts_of, tiny_codec, warn_early
 from scenograph.unified.model import count_parameters, tiny_config
+from scenograph.unified.passes import image_embeddings
 
 
 @pytest.mark.skipif(not (WEIGHTS / "tiny-sd" / "tokenizer").exists(), reason="the tokenizer is in training")
@@ -22,6 +32,32 @@ def test_it_has_about_six_million_parameters_and_whole_pixels() -> None:
         counts = count_parameters(JanusForConditionalGeneration(tiny_config(codec)))
     assert 5e6 < counts["total"] < 8e6
     assert codec.coordinates.bins == 129  # 0 … 128
+
+
+@pytest.mark.skipif(not (WEIGHTS / "tiny-sd" / "tokenizer").exists(), reason="the tokenizer is in training")
+def test_image_tokens_begin_as_their_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of about the words' size, and alike where the codes are alike."""
+    codec = tiny_codec(WEIGHTS / "tiny-sd" / "tokenizer")
+    fresh_vq(codec, seed=1).save_pretrained(tmp_path / "vq")
+    vision = SiglipVisionConfig(
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=128,
+        patch_size=16,
+    )
+    text = CLIPTextConfig(hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=1)
+    clip = VisionTextDualEncoderModel(vision_model=SiglipVisionModel(vision), text_model=CLIPTextModel(text))
+    clip.save_pretrained(tmp_path / "clip")
+    monkeypatch.setattr("scenograph.recipes.janus.embedded_path", lambda name: tmp_path / "clip")
+    model = fresh_janus(codec, tmp_path / "vq", seed=0).model
+    with torch.no_grad():
+        codes_VC = F.normalize(model.model.vqmodel.quantize.embedding.weight, dim=-1)
+        assert torch.allclose(model.model.generation_embeddings.weight, codes_VC)
+        assert not torch.equal(model.model.vqmodel.quantize.embedding.weight, codes_VC)
+        seen = image_embeddings(model, torch.arange(1024)).std()
+        assert seen > 0.1 * model.get_input_embeddings().weight.std()
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from transformers import CLIPTokenizer, JanusForConditionalGeneration, VisionTextDualEncoderModel
 from transformers.models.janus.modeling_janus import JanusVQVAE
 
@@ -57,6 +58,10 @@ def fresh_janus(codec: Codec, vq: str | Path, *, seed: int) -> Unified:
     torch.manual_seed(seed)
     model = JanusForConditionalGeneration(tiny_config(codec))
     model.model.vqmodel.load_state_dict(JanusVQVAE.from_pretrained(vq).state_dict())
+    # Image tokens begin as what they stand for. Random ones are a hundredth of the words' size after two layers of
+    # random weights, and say nothing about which look alike.
+    codebook_VC = model.model.vqmodel.quantize.embedding.weight
+    model.model.generation_embeddings.load_state_dict({"weight": F.normalize(codebook_VC, dim=-1)})
     copy_tower(model, VisionTextDualEncoderModel.from_pretrained(embedded_path("clip-b")).vision_model)
     return Unified(model, codec)
 
