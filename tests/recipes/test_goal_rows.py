@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from diffusers import StableDiffusionPipeline
 
+from scenograph.datasets.drawn import DrawnScenes
 from scenograph.errors import TrainingError
-from scenograph.recipes.goal_rows import TABLES, rows_of
+from scenograph.models.gated import DELTA, add_gates
+from scenograph.recipes import goal_rows
+from scenograph.recipes import world as recipes
+from scenograph.recipes.goal_rows import TABLES, rows_of, train_row
+from scenograph.training.goal import train_goal
+from tests.tiny import tiny_sd_parts
 
 
 def test_rows_of_a_table_differ_in_losses_and_layers_alone() -> None:
@@ -42,6 +54,41 @@ def test_the_main_table_pairs_control_and_goal_by_seed() -> None:
         assert control.recipe and goal.recipe
         alike = replace(goal.recipe, name=control.recipe.name, alpha=0.0, beta=0.0)
         assert alike == control.recipe
+
+
+def test_the_first_goal_of_the_main_table_is_the_shipped_one() -> None:
+    assert rows_of(None, 2)[2].recipe == recipes.tiny_goal()
+
+
+def test_a_row_is_trained_once_and_refused_after_its_base_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, trainings = tiny_sd_parts(), []
+
+    def load(name: str, **options: Any) -> tuple[None, Any]:
+        own = copy.deepcopy(parts)
+        if name == "tiny-gligen":
+            own["unet"] = add_gates(own["unet"])
+        return None, StableDiffusionPipeline(**own)
+
+    def train(*given: Any) -> Any:
+        trainings.append(given)
+        return train_goal(*given)
+
+    monkeypatch.setattr(goal_rows, "load_pipeline", load)
+    monkeypatch.setattr(goal_rows, "train_goal", train)
+    monkeypatch.setattr(goal_rows, "cache_latents", lambda *given, **more: np.zeros((4, 4, 16, 16), np.float16))
+    drawn = DrawnScenes(folder=tmp_path, count=4, seed=0, split="train")
+    whole = rows_of(None, 1)[1]
+    assert whole.recipe
+    row = replace(whole, recipe=replace(whole.recipe, plan=replace(whole.recipe.plan, steps=2, batch=2)))
+    place = train_row(row, drawn, tmp_path)
+    assert train_row(row, drawn, tmp_path) == place == tmp_path / "goal" / "ldm-0" / "model"
+    assert len(trainings) == 1 and (Path(place) / DELTA).exists()
+    with torch.no_grad():
+        parts["vae"].post_quant_conv.bias += 0.5
+    with pytest.raises(TrainingError, match="another tiny-gligen"):
+        train_row(row, drawn, tmp_path)
 
 
 def test_an_unknown_table_is_one_line() -> None:

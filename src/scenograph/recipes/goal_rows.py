@@ -5,7 +5,8 @@
     table 6   DSAlign's halves: local, global, both
     table 7   where MAAlign reads: mid 8 x 8, down 16 x 16, up 16 x 16
 
-Rows that are the same training are trained once. A row's delta lies in `RUN/goal/NAME/model`.
+Rows that are the same training are trained once. A row's delta lies in `RUN/goal/NAME/model`; the main table's first
+GOAL is tiny-goal itself, in `RUN/tiny-goal`, whoever trained it first.
 """
 
 from __future__ import annotations
@@ -20,20 +21,24 @@ import torch
 
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.errors import TrainingError
+from scenograph.files import write_whole
 from scenograph.judging.clip import TransformersClip
 from scenograph.models.gated import DELTA, save_delta
 from scenograph.models.loading import load_pipeline
 from scenograph.painting.attention import cross_attentions
 from scenograph.recipes import world as recipes
+from scenograph.recipes.fingerprints import weights_digest
 from scenograph.training.diffusion import cache_latents
 from scenograph.training.goal import GoalRecipe, train_goal
 from scenograph.training.grounded import of_scenes
+from scenograph.training.loop import facts_of
 
 __all__ = ["TABLES", "Row", "rows_of", "train_row"]
 
 _ABLATION_STEPS = 800
 _LAYERS = {"mid 8 x 8": "mid_block.", "down 16 x 16": "down_blocks.0.", "up 16 x 16": "up_blocks.1."}
-_GOAL = GoalRecipe(name="goal", plan=recipes.tiny_goal().plan)
+_SHIPPED = recipes.tiny_goal()
+_GOAL = replace(_SHIPPED, name="goal")
 _LDM = replace(_GOAL, name="ldm", alpha=0.0, beta=0.0)
 _MAA = replace(_GOAL, name="maa", alpha=0.0)
 _DSA = replace(_GOAL, name="dsa", beta=0.0)
@@ -77,9 +82,8 @@ def rows_of(table: str | None, seeds: int) -> list[Row]:
         for seed in range(seeds):
             for row in (_LDM, _GOAL):
                 plan = replace(row.plan, seed=row.plan.seed + seed)
-                rows.append(
-                    Row(name=f"{row.name} {seed + 1}", recipe=replace(row, name=f"{row.name}-{seed}", plan=plan))
-                )
+                name = _SHIPPED.name if row is _GOAL and not seed else f"{row.name}-{seed}"
+                rows.append(Row(name=f"{row.name} {seed + 1}", recipe=replace(row, name=name, plan=plan)))
         return rows
     if table not in TABLES:
         raise TrainingError(f"no table {table!r}; expected one of: {', '.join(TABLES)}")
@@ -93,14 +97,18 @@ def rows_of(table: str | None, seeds: int) -> list[Row]:
 
 
 def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
-    """The checkpoint of a row: trained, or gone on with, where it is not there."""
+    """The checkpoint of a row: trained, or gone on with, where it is not there.
+
+    Raises TrainingError when it was trained from another tiny-gligen than there is now.
+    """
     if row.recipe is None:
         return "tiny-gligen"
-    folder = run / "goal" / row.recipe.name
+    folder = run / row.recipe.name if row.recipe.name == _SHIPPED.name else run / "goal" / row.recipe.name
     out = folder / "model"
-    if (out / DELTA).exists():
-        return out
     _, pipeline = load_pipeline("tiny-gligen", device="cpu", dtype=torch.float32)
+    _check_base(folder, weights_digest([pipeline.unet, pipeline.vae, pipeline.text_encoder]))
+    if (out / DELTA).exists() and facts_of(folder).get("steps", row.recipe.plan.steps) >= row.recipe.plan.steps:
+        return out
     _, plain = load_pipeline("tiny-sd", device="cpu", dtype=torch.float32)
     latents = cache_latents(pipeline.vae, drawn, run / "latents.npy", count=recipes.tiny_sd().scenes)
     recipe = replace(row.recipe, layers=_layers(row.name, pipeline.unet))
@@ -109,8 +117,19 @@ def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
     partial = out.with_name("model.partial")
     shutil.rmtree(partial, ignore_errors=True)
     save_delta(unet, plain.unet.state_dict(), partial, name="tiny-sd")
+    shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     return out
+
+
+def _check_base(folder: Path, digest: str) -> None:
+    """Rows of a table begin from one checkpoint; what each began from is noted when it begins."""
+    note = folder / "base.txt"
+    if note.exists() and note.read_text(encoding="utf-8").strip() != digest:
+        raise TrainingError(f"{folder} began from another tiny-gligen than there is now; delete it to train it anew")
+    if not any((folder / part).exists() for part in ("checkpoint.pt", "model")):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(note, digest + "\n")
 
 
 def _layers(name: str, unet: Any) -> tuple[str, ...] | None:
