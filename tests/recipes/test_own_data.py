@@ -114,6 +114,12 @@ def test_mistakes_of_data_and_models_leave_nothing(run: Run, folder: Path, tmp_p
     ):
         status, _, err = run("train", "gligen", *options(folder, model=folder / "sd", out=out, **changes))
         assert status == 2 and message in err, err
+    told = json.loads((folder / "boxes.json").read_text())
+    told["annotations"][3]["caption"] = "a dog and " * 40
+    (folder / "told.json").write_text(json.dumps(told))
+    given = options(folder, data=f"coco:{folder / 'told.json'}", model=folder / "sd", out=out, run=tmp_path)
+    status, _, err = run("train", "gligen", *given)
+    assert status == 2 and "expected at most 77" in err and not (tmp_path / "gligen").exists()
     status, _, err = run("train", "goal", *options(folder, model=folder / "sd", out=out))
     assert status == 2 and "train gligen first" in err
     assert not out.exists()

@@ -23,6 +23,7 @@ from scenograph.judging.clip import TransformersClip
 from scenograph.models.families import default_size
 from scenograph.models.gated import save_delta
 from scenograph.models.loading import load_pipeline
+from scenograph.painting.conditioning import check_length
 from scenograph.training.gligen import GligenRecipe, train_gligen
 from scenograph.training.goal import GoalRecipe, train_goal
 from scenograph.training.grounded import encode_pictures
@@ -62,7 +63,7 @@ def train_on_data(
 
     The defaults are GOAL's (AdamW, constant 5e-5, 14 000 steps); batches are larger than its 1.
 
-    Raises TrainingError, CheckpointError or DatasetError for what cannot be trained.
+    Raises TrainingError, CheckpointError, DatasetError or PhraseError for what cannot be trained.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -73,6 +74,8 @@ def train_on_data(
     if size % pipeline.vae_scale_factor:
         raise TrainingError(f"the resolution is {size}; expected a multiple of {pipeline.vae_scale_factor} pixels")
     pictures = read_training_data(data, images=images, captions=captions, size=size, fit=fit, mirror=mirror)
+    named = {one.caption for index in range(len(pictures)) for one in pictures.layout(index).instances}
+    check_length(pipeline, sorted(named), "instance caption")  # now, not after hours
     base = {name: tensor.clone() for name, tensor in pipeline.unet.state_dict().items()} if delta else {}
     folder = run / kind
     several = Accelerator(mixed_precision=mixed_precision)
