@@ -22,7 +22,7 @@ from scenograph.recipes import world as recipes
 from scenograph.training.alignment import decoder_layers
 from scenograph.training.clip import build_clip
 from scenograph.training.gligen import GligenRecipe, train_gligen
-from scenograph.training.goal import GoalRecipe, goal_loss, is_trained, train_goal
+from scenograph.training.goal import GoalRecipe, _named, goal_loss, is_trained, train_goal
 from scenograph.training.grounded import Grounded, draw_batch, encode_pictures
 from scenograph.training.loop import Plan
 from tests.tiny import tiny_sd_parts
@@ -127,6 +127,17 @@ def test_late_steps_are_left_out_of_the_semantics(clip: TransformersClip) -> Non
     weighted, _ = losses(replace(recipe, max_timestep=None, by_noise=True), clip, pipeline(gated=True))
     whole, _ = losses(replace(recipe, max_timestep=None), clip, pipeline(gated=True))
     assert weighted < whole
+
+
+def test_only_what_the_caption_names_is_looked_for() -> None:
+    tokenizer = pipeline().tokenizer
+    words = [("a cat", None), ("a dog", None), ("a dog", None), ("a bird", "the bird")]
+    boxes = [Box(0.1 * i, 0.2, 0.1 * i + 0.3, 0.6) for i in range(len(words))]
+    instances = tuple(Instance(caption=c, phrase=p, box=b) for (c, p), b in zip(words, boxes, strict=True))
+    (group,) = _named(tokenizer, Layout(caption="A category with two Dogs", instances=instances)).groups
+    ids = tokenizer("A category with two Dogs").input_ids
+    assert group.phrase == "Dogs" and tokenizer.decode([ids[t] for t in group.tokens]).strip() == "dogs"
+    assert group.boxes == tuple(boxes[1:3])
 
 
 def test_what_was_dropped_is_not_asked(clip: TransformersClip, monkeypatch: pytest.MonkeyPatch) -> None:

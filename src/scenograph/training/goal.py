@@ -166,8 +166,8 @@ def _attention(observed: Observed, batch: Batch, pipeline: Any, noisy: Tensor) -
 
 
 def _named(tokenizer: Any, layout: Layout) -> TokenLayout:
-    """The tokens of the instances whose phrase the caption holds; a training does not extend its captions."""
-    present = tuple(i for i in layout.instances if (i.phrase or i.caption) in layout.caption)
+    """The tokens of the instances that the caption names; a training does not extend its captions."""
+    present = tuple(one for one in layout.instances if not replace(layout, instances=(one,)).prompt().appended)
     if not present:
         return TokenLayout(groups=())
     named = replace(layout, instances=present)
