@@ -19,10 +19,14 @@ from scenograph.training.djo import DjoRecipe, train_djo
 from scenograph.training.loop import Plan
 from scenograph.training.paired import Paired
 from scenograph.training.pmtp import PmtpRecipe, candidate, train_pmtp
+from scenograph.unified.batch import collate
+from scenograph.unified.losses import pmtp_loss
 from scenograph.unified.mask import Sharing
 from scenograph.unified.model import Unified
+from scenograph.unified.passes import tower_features
 from scenograph.unified.sampler import Sampling
 from scenograph.unified.scoring import image_log_probs
+from scenograph.unified.sequence import ground_sequence
 from tests.unified.tiny import IMAGE_LENGTH, images, layout, tiny_janus, world_codec
 
 PLAN = Plan(steps=2, batch=3, lr=1e-2, seed=3, warmup=0, final_lr=1.0, log_every=1, ema=None)
@@ -101,6 +105,24 @@ def test_pmtp_learns_its_three_pictures(sharing: Sharing, tmp_path: Path) -> Non
     stage("pmtp", unified(), tmp_path, plan, sharing=sharing, parse=0.2)
     first, last = rows(tmp_path)[0], rows(tmp_path)[-1]
     assert last["image"] < 0.8 * first["image"] and last["box"] < first["box"]
+
+
+@pytest.mark.parametrize("sharing", [Sharing.BLIND, Sharing.TWO_PASSES])
+def test_pmtp_learns_to_see_through_the_tower(sharing: Sharing, tmp_path: Path) -> None:
+    """Which a model with random weights cannot when stage 2 asks it to."""
+    made = unified()
+    before = state(made)
+    pictures = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    seen = replace(data(), pixels=lambda index: pictures[index])
+    plan = replace(PLAN, steps=25, batch=6)
+    train_pmtp(PmtpRecipe(name="pmtp", plan=plan, sharing=sharing, tower=0.5, parse=0.0), seen, made, tmp_path)
+    assert not torch.equal(before["model.aligner.fc1.weight"], state(made)["model.aligner.fc1.weight"])
+    features_BND = tower_features(made.model, pictures)
+    rows = collate([ground_sequence(made.codec, IMAGE_LENGTH, one.instances) for one in LAYOUTS])
+    with torch.no_grad():
+        right, wrong = (pmtp_loss(made.model, rows, Sharing.SHARED, features_BND=f) for f in
+                        (features_BND, features_BND.roll(1, dims=0)))  # fmt: skip
+    assert right.layout.box + 0.1 < wrong.layout.box
 
 
 def test_djo_with_a_rollout_and_without_a_tower(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def tiny_goal() -> GoalRecipe:
 def janus_pmtp() -> PmtpRecipe:
     """Stage 1 of tiny-janus: `scenograph train janus-pmtp`."""
     plan = Plan(steps=16_000, batch=32, lr=1e-3, seed=22, warmup=500, ema=0.999)
-    return PmtpRecipe(name="janus-pmtp", plan=plan)
+    return PmtpRecipe(name="janus-pmtp", plan=plan, tower=0.1)
 
 
 def janus_djo() -> DjoRecipe:

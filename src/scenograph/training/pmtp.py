@@ -3,7 +3,8 @@
 Each sample is [X_g, X_i, X_g] over shared image tokens, with the second X_g's instances in an order of their own. How
 the leak through the image tokens is met is `sharing` (`unified.mask`); a share of samples is painted without a
 condition, which trains classifier-free guidance. Some rows are prompt parsing instead (MIGLoRA, Stage I): caption →
-layout, and image with a candidate layout → layout, so that one model plans, paints and grounds.
+layout, and image with a candidate layout → layout, so that one model plans, paints and grounds. A model that begins
+with random weights must also learn to see through its tower, which stage 2 keeps alive in a pretrained one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from scenograph.unified.batch import Batch, collate
 from scenograph.unified.losses import pmtp_loss
 from scenograph.unified.mask import Sharing
 from scenograph.unified.model import Unified, freeze_encoders
-from scenograph.unified.sequence import TokenSequence, plan_sequence, shared_sequence, understand_sequence
+from scenograph.unified.passes import tower_features
+from scenograph.unified.sequence import (
+    TokenSequence,
+    ground_sequence,
+    plan_sequence,
+    shared_sequence,
+    understand_sequence,
+)
 from scenograph.unified.tokens import Codec
 
 __all__ = ["PmtpRecipe", "candidate", "shuffled", "train_pmtp"]
@@ -37,6 +45,7 @@ class PmtpRecipe:
     Attributes:
         drop: share of samples without the first X_g; see `Sharing`.
         parse: share of rows that are prompt parsing, half of them drafts, half understanding.
+        tower: share of rows that ground the picture through the understanding tower.
         masks: understanding has the sub-captions in words and the candidate's boxes as masks over the image, as the
             paper does; the model must take them (`unified.candidate`). Otherwise the whole candidate is in words.
     """
@@ -46,6 +55,7 @@ class PmtpRecipe:
     sharing: Sharing = Sharing.DROPPED
     drop: float = 0.3
     parse: float = 0.2
+    tower: float = 0.0
     masks: bool = False
 
 
@@ -55,42 +65,51 @@ def train_pmtp(recipe: PmtpRecipe, data: Paired, unified: Unified, folder: str |
     stage = Stage(unified.model, _loss)
     run = Run(folder, recipe.plan, stage, what=recipe.name, idle=True)
 
-    def make(step: int, _: np.random.Generator) -> tuple[Batch, Tensor]:
+    def make(step: int, _: np.random.Generator) -> tuple[Batch, Tensor, Tensor]:
         drawn = [_sample(recipe, data, unified.codec, rng) for rng in run.sample_rngs(step)]
-        batch = collate([sequence for sequence, _ in drawn], masks=recipe.masks)
-        return batch, torch.tensor([dropped for _, dropped in drawn])
+        batch = collate([sequence for sequence, _, _ in drawn], masks=recipe.masks)
+        seen = [data.pixels(index) for _, _, index in drawn if index is not None]
+        pixels = torch.stack(seen) if seen else torch.zeros(0, 3, unified.side, unified.side)
+        return batch, torch.tensor([dropped for _, dropped, _ in drawn]), pixels
 
     unified.model.train()
-    for _, (batch, dropped_B) in run.batches(make):
-        loss, parts = run.model(batch, recipe.sharing, dropped_B)
+    for _, (batch, dropped_B, pixels_BCHW) in run.batches(make):
+        loss, parts = run.model(batch, recipe.sharing, dropped_B, pixels_BCHW)
         run.update(loss, **parts)
     run.finish()
     unified.model.requires_grad_(False).eval()
     return unified
 
 
-def _loss(model: Any, batch: Batch, sharing: Sharing, dropped_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    loss = pmtp_loss(model, batch, sharing, dropped_B=dropped_B)
+def _loss(
+    model: Any, batch: Batch, sharing: Sharing, dropped_B: Tensor, pixels_BCHW: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    features = tower_features(model, pixels_BCHW) if len(pixels_BCHW) else None
+    loss = pmtp_loss(model, batch, sharing, dropped_B=dropped_B, features_BND=features)
     parts = {"image": loss.image, "expression": loss.layout.expression, "box": loss.layout.box}
     return loss.total, parts
 
 
-def _sample(recipe: PmtpRecipe, data: Paired, codec: Codec, rng: np.random.Generator) -> tuple[TokenSequence, bool]:
-    """A sequence, and whether it counts as one without the first X_g."""
+def _sample(
+    recipe: PmtpRecipe, data: Paired, codec: Codec, rng: np.random.Generator
+) -> tuple[TokenSequence, bool, int | None]:
+    """A sequence, whether it counts as one without the first X_g, and the picture that is seen through the tower."""
     index = int(rng.integers(len(data.tokens_KN)))
     layout, tokens = data.layout(index, rng), data.tokens_KN[index].tolist()
     turn = rng.random()
     if turn < recipe.parse / 2:
-        return plan_sequence(codec, layout.caption, layout.instances), True
+        return plan_sequence(codec, layout.caption, layout.instances), True, None
     if turn < recipe.parse:
         given = candidate(layout, rng)
         if recipe.masks:
             said, boxes = given or layout.instances, [one.box for one in given]
             told = shuffled(layout, rng)
-            return understand_sequence(codec, tokens, said, told, boxes=False, masks=boxes), True
-        return understand_sequence(codec, tokens, given, shuffled(layout, rng)), True
+            return understand_sequence(codec, tokens, said, told, boxes=False, masks=boxes), True, None
+        return understand_sequence(codec, tokens, given, shuffled(layout, rng)), True, None
+    if turn < recipe.parse + recipe.tower:
+        return ground_sequence(codec, len(tokens), shuffled(layout, rng)), True, index
     # Two passes ground without the first X_g anyway; a painting without condition is drawn for all alike.
-    return shared_sequence(codec, layout, tokens, shuffled(layout, rng)), bool(rng.random() < recipe.drop)
+    return shared_sequence(codec, layout, tokens, shuffled(layout, rng)), bool(rng.random() < recipe.drop), None
 
 
 def shuffled(layout: Layout, rng: np.random.Generator) -> Sequence[Instance]:

@@ -59,7 +59,14 @@ def _image_loss(model: Any, batch: Batch, states_BTD: Tensor) -> Tensor:
     return _mean(token_losses(model, batch, states_BTD, {Role.IMAGE})[0])
 
 
-def pmtp_loss(model: Any, batch: Batch, sharing: Sharing, *, dropped_B: Tensor | None = None) -> PmtpLoss:
+def pmtp_loss(
+    model: Any,
+    batch: Batch,
+    sharing: Sharing,
+    *,
+    dropped_B: Tensor | None = None,
+    features_BND: Tensor | None = None,
+) -> PmtpLoss:
     """Eq. 1 for a batch of shared sequences.
 
     Args:
@@ -67,6 +74,7 @@ def pmtp_loss(model: Any, batch: Batch, sharing: Sharing, *, dropped_B: Tensor |
         batch: of `shared_sequence`s.
         sharing: see `mask.Sharing`.
         dropped_B: samples that paint without a condition; needed where `sharing.drops`.
+        features_BND: the tower's features of the rows that have places for them.
 
     Raises:
         TrainingError: `sharing` drops and `dropped_B` is missing.
@@ -79,9 +87,9 @@ def pmtp_loss(model: Any, batch: Batch, sharing: Sharing, *, dropped_B: Tensor |
             batch = batch.silenced(~dropped_B, TEXT_ROLES)
     if sharing is Sharing.TWO_PASSES:
         painting, grounding = batch.painting(), batch.grounding()
-        image = _image_loss(model, painting, states(model, painting))
-        return PmtpLoss(image, _layout_loss(model, grounding, states(model, grounding)))
-    states_BTD = states(model, batch)
+        image = _image_loss(model, painting, states(model, painting, features_BND=features_BND))
+        return PmtpLoss(image, _layout_loss(model, grounding, states(model, grounding, features_BND=features_BND)))
+    states_BTD = states(model, batch, features_BND=features_BND)
     return PmtpLoss(_image_loss(model, batch, states_BTD), _layout_loss(model, batch, states_BTD))
 
 
