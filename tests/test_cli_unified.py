@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from scenograph.grounding.unified import UnifiedGrounder
 from scenograph.layout import Layout, load_layouts
 from scenograph.painting.unified import UnifiedPainter
 from scenograph.planning.unified_planner import UnifiedPlanner
+from scenograph.unified.letterbox import Letterbox
 from scenograph.unified.model import Unified
 from tests.unified.tiny import layout, tiny_janus, world_codec
 
@@ -76,6 +78,15 @@ def test_a_seed_paints_the_same_alone_and_in_a_batch(unified: Unified) -> None:
         painter.paint([], progress=False)
     with pytest.raises(GuidanceError, match="2 seeds for 3 layouts"):
         painter.paint(layouts, seeds=[1, 2], progress=False)
+
+
+def test_a_wide_layout_is_painted_in_the_letterbox(unified: Unified) -> None:
+    painter, wide = UnifiedPainter(unified, name="tiny"), replace(layout(), size=(640, 320))
+    painting = painter.paint(wide, seeds=5, progress=False)[0]
+    assert painting.image.size == (64, 32) and painting.layout == wide
+    squared = Letterbox((640, 320), 64).layout(layout())
+    whole = painter.paint(squared, seeds=5, progress=False)[0].image
+    assert whole.crop((0, 16, 64, 48)).tobytes() == painting.image.tobytes()
 
 
 def test_grounding_brings_boxes_back_from_the_letterbox(unified: Unified) -> None:

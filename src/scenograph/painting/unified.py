@@ -1,7 +1,8 @@
 """The unified model as a painter: a layout's tokens in, image tokens out, one after the other (EchoGen).
 
-It answers to `Painter`'s call where that makes sense: there are no steps, schedulers or guidance methods, and pictures
-are the model's own square. Classifier-free guidance and the cuts of the sampling distribution are its settings.
+It answers to `Painter`'s call where that makes sense: there are no steps, schedulers or guidance methods. The model
+paints its own square; a layout of another shape is letterboxed into it, as in training, and the picture is cut out.
+Classifier-free guidance and the cuts of the sampling distribution are its settings.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from tqdm import tqdm
 from scenograph.errors import GuidanceError, LayoutError
 from scenograph.layout import Layout
 from scenograph.painting.painter import Painting
+from scenograph.unified.letterbox import Letterbox
 from scenograph.unified.model import Unified, load_unified
 from scenograph.unified.pictures import paint_tokens, pictures
-from scenograph.unified.sampler import Sampling, sample_images
+from scenograph.unified.sampler import PAINTING, Sampling, sample_images
 from scenograph.unified.sequence import null_sequence, paint_sequence
 
 __all__ = ["UnifiedPainter"]
@@ -34,7 +36,7 @@ class UnifiedPainter:
         defaults: method and guidance scale where none are asked for.
     """
 
-    defaults = MappingProxyType({"method": "plain", "cfg": 3.0})
+    defaults = MappingProxyType({"method": "plain", "cfg": PAINTING})
 
     def __init__(self, unified: Unified, *, name: str) -> None:
         self.unified, self.name = unified, name
@@ -49,7 +51,7 @@ class UnifiedPainter:
         layouts: Layout | Sequence[Layout],
         *,
         seeds: int | Sequence[int] = 0,
-        cfg: float = 3.0,
+        cfg: float = PAINTING,
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
@@ -81,11 +83,12 @@ class UnifiedPainter:
     @torch.no_grad()
     def _paint_batch(self, batch: Sequence[tuple[Layout, int]], sampling: Sampling) -> list[Painting]:
         codec, model = self.unified.codec, self.unified.model
-        prefixes = [paint_sequence(codec, layout) for layout, _ in batch]
+        squares = [Letterbox(layout.size, self.unified.side) for layout, _ in batch]
+        prefixes = [paint_sequence(codec, box.layout(layout)) for box, (layout, _) in zip(squares, batch, strict=True)]
         nulls = [null_sequence(codec)] * len(batch) if sampling.is_guided else None
         drawn = sample_images(model, prefixes, nulls=nulls, sampling=sampling, seeds=[seed for _, seed in batch])
-        images = pictures(paint_tokens(model, drawn.tokens_BN))
-        settings = self._settings(sampling)
+        painted = pictures(paint_tokens(model, drawn.tokens_BN))
+        images = [box.crop(image) for box, image in zip(squares, painted, strict=True)]
         return [
             Painting(
                 image=image,
@@ -94,12 +97,12 @@ class UnifiedPainter:
                 appended=(),
                 seed=seed,
                 method="plain",
-                settings=settings,
+                settings=self._settings(sampling, image.size),
             )
             for (layout, seed), image in zip(batch, images, strict=True)
         ]
 
-    def _settings(self, sampling: Sampling) -> dict[str, Any]:
+    def _settings(self, sampling: Sampling, size: tuple[int, int]) -> dict[str, Any]:
         """What a recipe holds; the keys that only diffusion has say what is true here."""
         return {
             "model": self.name,
@@ -112,8 +115,8 @@ class UnifiedPainter:
             "negative_prompt": "",
             "template": "{}",
             "strict": False,
-            "width": self.unified.side,
-            "height": self.unified.side,
+            "width": size[0],
+            "height": size[1],
             "dtype": str(self.unified.model.dtype).removeprefix("torch."),
         }
 

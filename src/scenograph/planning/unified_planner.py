@@ -20,8 +20,8 @@ from scenograph.unified.grammar import LayoutGrammar
 from scenograph.unified.letterbox import Letterbox
 from scenograph.unified.model import Unified, load_unified
 from scenograph.unified.pictures import image_tokens, pixels
-from scenograph.unified.sampler import Sampling, sample_images, sample_text
-from scenograph.unified.sequence import TokenSequence, paint_sequence, plan_sequence, understand_sequence
+from scenograph.unified.sampler import PAINTING, Sampling, sample_images, sample_text
+from scenograph.unified.sequence import TokenSequence, null_sequence, paint_sequence, plan_sequence, understand_sequence
 
 __all__ = ["UnifiedPlanner"]
 
@@ -91,9 +91,14 @@ class UnifiedPlanner:
     def _understood(self, layout: Layout, prompt: str, seed: int) -> Layout:
         """What the model sees in its own painting of a layout."""
         unified = self._unified
-        asked = [paint_sequence(unified.codec, layout)]
-        tokens = sample_images(unified.model, asked, sampling=Sampling(), seeds=[seed]).tokens_BN[0].tolist()
-        return self._written(self._asked(tokens, layout), prompt, seed)
+        painted = sample_images(
+            unified.model,
+            [paint_sequence(unified.codec, layout)],
+            nulls=[null_sequence(unified.codec)],
+            sampling=Sampling(guidance=PAINTING),
+            seeds=[seed],
+        )
+        return self._written(self._asked(painted.tokens_BN[0].tolist(), layout), prompt, seed)
 
     def _asked(self, tokens: list[int], given: Layout) -> TokenSequence:
         """An image and a candidate, in words or as masks."""

@@ -172,4 +172,4 @@ def _trained(one: Training, unified: Unified, run: Path) -> None:
 def _paired(unified: Unified, run: Path) -> Paired:
     """What tiny-janus learns from."""
     drawn = draw_scenes(run / "scenes-train", _SCENES, seed=0, split="train")
-    return paired_scenes(drawn, cache_tokens(unified, drawn, run / "tokens.npy", count=recipes.tiny_sd().scenes))
+    return paired_scenes(drawn, cache_tokens(unified, drawn, run / "tokens.npy", count=janus.PAIRS))

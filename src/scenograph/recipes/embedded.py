@@ -181,7 +181,7 @@ def _vq(site: _Site, name: str, out: Path) -> None:
 
 def _paired(site: _Site, unified: Unified) -> Paired:
     drawn = site.drawn("train")
-    tokens = cache_tokens(unified, drawn, site.run / "tokens.npy", count=site.recipe("tiny-sd").scenes)
+    tokens = cache_tokens(unified, drawn, site.run / "tokens.npy", count=janus.PAIRS)
     return paired_scenes(drawn, tokens)
 
 

@@ -34,10 +34,22 @@ from scenograph.unified.tokens import Codec, add_tokens
 from scenograph.world.scenes import Scene, sample_scene
 from scenograph.world.vocabulary import NOUNS
 
-__all__ = ["LAYOUTS", "entry_share", "fresh_janus", "fresh_vq", "layouts_of", "save_janus", "tiny_codec", "warn_early"]
+__all__ = [
+    "LAYOUTS",
+    "PAIRS",
+    "entry_share",
+    "fresh_janus",
+    "fresh_vq",
+    "layouts_of",
+    "save_janus",
+    "tiny_codec",
+    "warn_early",
+]
 
 _LOCATIONS = 129  # 0 … 128: whole pixels of a scene
 _ENTRY = {"djo": 0.2, "cycle": 0.4}  # shares of the drawn scenes' AP
+PAIRS = 48_000
+"""Drawn scenes of stages 1 and 2."""
 LAYOUTS = ("real", "random", "planned")
 """Where stage 3's layouts come from: training scenes, random boxes for their captions, the grammar planner."""
 

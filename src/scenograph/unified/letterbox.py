@@ -37,8 +37,10 @@ class Letterbox:
         return left, top, left + across, top + down
 
     def box(self, box: Box) -> Box:
-        """A box of the canvas as a box of the square."""
+        """A box of the canvas as a box of the square; the very same where the canvas is square itself."""
         left, top, right, bottom = self.frame
+        if (left, top, right, bottom) == (0, 0, self.side, self.side):
+            return box  # dividing what was multiplied may move a coordinate over the edge between two tokens
         x0, x1 = (_placed(x, left, right, self.side) for x in (box.x0, box.x1))
         y0, y1 = (_placed(y, top, bottom, self.side) for y in (box.y0, box.y1))
         return Box(x0, y0, x1, y1)

@@ -30,7 +30,19 @@ from scenograph.unified.grammar import LayoutGrammar
 from scenograph.unified.passes import image_embeddings, image_logits, text_logits
 from scenograph.unified.sequence import TokenSequence
 
-__all__ = ["Drawn", "Sampling", "guided_logits", "gumbel_noise", "sample_images", "sample_text", "sampling_log_probs"]
+__all__ = [
+    "PAINTING",
+    "Drawn",
+    "Sampling",
+    "guided_logits",
+    "gumbel_noise",
+    "sample_images",
+    "sample_text",
+    "sampling_log_probs",
+]
+
+PAINTING = 3.0
+"""Guidance of paintings, where nothing else is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
