@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,14 @@ import pytest
 
 from scenograph.cli.building import build
 from scenograph.datasets.goal2k.words import WORDS
-from tests.datasets.goal2k_fakes import FixedGrounder, Server, decide, failure, png
+from tests.datasets.goal2k_fakes import Answer, FixedGrounder, Server, decide, failure, png
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in ("OPENAI_API_KEY", "SCENOGRAPH_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    running = Server(lambda _: (200, {"created": 1, "data": [{"b64_json": png()}]}))
-    yield running
-    running.stop()
+def server(serve: Callable[[Answer], Server]) -> Server:
+    return serve(lambda _: (200, {"created": 1, "data": [{"b64_json": png()}]}))
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from scenograph.datasets.goal2k.endpoint import Painted
 from scenograph.layout import Box, Instance, Layout
 
 SIZE = (96, 64)
+Answer = Callable[[dict[str, Any]], tuple[int, Any]]
+"""The body of a request → status and what is sent back."""
 
 
 class FixedPainter:
@@ -68,7 +70,7 @@ def png(colour: tuple[int, int, int] = (200, 30, 30)) -> str:
 class Server:
     """Answers every POST by a function of its body: (status, JSON or bytes). Keeps what it was asked."""
 
-    def __init__(self, answer: Callable[[dict[str, Any]], tuple[int, Any]]) -> None:
+    def __init__(self, answer: Answer) -> None:
         self.answer, self.asked = answer, list[dict[str, Any]]()
         outer = self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,24 +18,7 @@ from scenograph.datasets.goal2k.rewording import same_request
 from scenograph.datasets.goal2k.templates import template_prompts
 from scenograph.datasets.goal2k.words import COCO
 from scenograph.errors import DatasetError
-from tests.datasets.goal2k_fakes import FixedPainter, Server, built, failure, png
-
-Answer = Callable[[dict[str, Any]], tuple[int, Any]]
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], Server]]:
-    for name in ("OPENAI_API_KEY", "SCENOGRAPH_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    servers: list[Server] = []
-
-    def start(answer: Answer) -> Server:
-        servers.append(Server(answer))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
+from tests.datasets.goal2k_fakes import Answer, FixedPainter, Server, built, failure, png
 
 
 def rows_of_prompts(count: int) -> list[str]:

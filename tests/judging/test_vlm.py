@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,9 @@ from scenograph.errors import CheckpointError
 from scenograph.judging.layoutsam import Question, layoutsam_tallies
 from scenograph.judging.vlm import EndpointVLM, TransformersVLM, says_yes
 from scenograph.layout import Box, Instance, Layout
-from tests.datasets.goal2k_fakes import Server, failure
+from tests.datasets.goal2k_fakes import Answer, Server, failure
 from tests.judging.checkpoints import save_clip, save_llava
 
-Answer = Callable[[dict[str, Any]], tuple[int, Any]]
 WHOLE = Box(0, 0, 1, 1)
 
 
@@ -98,21 +97,6 @@ def test_checkpoints_that_cannot_judge(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot load the VLM") as caught:  # its own code is not run
         TransformersVLM.from_pretrained(tmp_path / "own")
     assert "\n" not in str(caught.value)
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], Server]]:
-    for name in ("OPENAI_API_KEY", "SCENOGRAPH_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    servers: list[Server] = []
-
-    def start(answer: Answer) -> Server:
-        servers.append(Server(answer))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
 
 
 def reply(text: str | None) -> tuple[int, Any]:

@@ -15,9 +15,6 @@ from PIL import Image
 from scenograph.cli.bench_echogen import TABLES as TABLE_NAMES
 from scenograph.cli.bench_echogen import WAYS as WAY_NAMES
 from scenograph.errors import CheckpointError, ResultError
-from scenograph.grounding.detector import load_detector
-from scenograph.judging.attributes import AttributeReader
-from scenograph.judging.clip import TransformersClip
 from scenograph.judging.guidance_protocol import CEILING, Judges
 from scenograph.judging.results import read_results
 from scenograph.layout import Box, Layout
@@ -32,7 +29,7 @@ from scenograph.recipes.echogen_rows import TABLES
 from scenograph.unified.model import Unified
 from scenograph.world.captions import Described
 from scenograph.world.scenes import Scene, SceneObject
-from tests.judging.checkpoints import rt_detr, save_detector, save_dual_encoder, save_reader
+from tests.recipes.fakes import random_judges
 from tests.tiny import tiny_sd
 from tests.unified.tiny import tiny_janus, world_codec
 
@@ -41,13 +38,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def judges(tmp_path_factory: pytest.TempPathFactory) -> Judges:
-    folder = tmp_path_factory.mktemp("judges")
-    save_detector(rt_detr(), folder / "detector")
-    return Judges(
-        detector=load_detector(folder / "detector", device="cpu"),
-        reader=AttributeReader.from_pretrained(save_reader(folder / "reader"), device="cpu"),
-        clip=TransformersClip.from_pretrained(save_dual_encoder(folder / "clip"), device="cpu"),
-    )
+    return random_judges(tmp_path_factory.mktemp("judges"))
 
 
 def _save(path: Path, seed: int) -> Path:

@@ -16,7 +16,7 @@ from scenograph.judging.bootstrap import Estimate
 from scenograph.judging.compbench_world import world_compbench
 from scenograph.judging.guidance_protocol import Judges
 from scenograph.judging.results import read_results
-from scenograph.layout import Box, Instance, Layout
+from scenograph.layout import Layout
 from scenograph.models.families import FAMILIES
 from scenograph.models.gated import add_gates
 from scenograph.painting import Painter
@@ -24,28 +24,8 @@ from scenograph.recipes import bench_goal
 from scenograph.recipes.bench_goal import GoalBench, _judged, _painted, _removed
 from scenograph.recipes.bench_tables import goal_tables
 from scenograph.recipes.goal_rows import Row
-from scenograph.world.vocabulary import COLOURS, NOUNS, SHAPES, TEXTURES
+from tests.recipes.fakes import DogJudge
 from tests.tiny import tiny_sd_parts
-
-
-class _Judge:
-    """Sees a dog everywhere, has every attribute by halves, finds every text equally fit."""
-
-    labels = tuple(NOUNS)
-
-    def detect(self, images: Sequence[Image.Image], vocabulary: Sequence[str]) -> list[Layout]:
-        dog = Instance(caption="dog", label="dog", box=Box(0.1, 0.1, 0.6, 0.6), score=0.9)
-        return [Layout(caption="dog", instances=(dog,), size=image.size) for image in images]
-
-    def probabilities(self, crops: Sequence[Image.Image]) -> list[dict[str, dict[str, float]]]:
-        groups = {"noun": NOUNS, "colour": COLOURS, "texture": TEXTURES, "shape": SHAPES}
-        return [{group: dict.fromkeys(names, 0.5) for group, names in groups.items()} for _ in crops]
-
-    def image_features(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        return torch.nn.functional.normalize(torch.ones(len(images), 4), dim=-1)
-
-    def text_features(self, texts: Sequence[str]) -> torch.Tensor:
-        return self.image_features(texts)  # type: ignore[arg-type]
 
 
 def _painter(name: Any, **options: Any) -> Painter:
@@ -58,7 +38,7 @@ def _painter(name: Any, **options: Any) -> Painter:
 
 
 def test_it_paints_judges_pools_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge: Any = _Judge()
+    judge: Any = DogJudge()
     monkeypatch.setattr(bench_goal, "judge", lambda letter: Judges(detector=judge, reader=judge, clip=judge))
     monkeypatch.setattr(Painter, "from_pretrained", _painter)
     rows = [Row(name=name, recipe=None) for name in ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2")]
@@ -101,7 +81,7 @@ def test_every_picture_is_looked_at_once() -> None:
     assert counting.looked_at == 2 * len(items) == sum(len(those) for those in measured.seen)
 
 
-class _CountingJudge(_Judge):
+class _CountingJudge(DogJudge):
     looked_at = 0
 
     def detect(self, images: Sequence[Image.Image], vocabulary: Sequence[str]) -> list[Layout]:
@@ -112,7 +92,7 @@ class _CountingJudge(_Judge):
 def test_pictures_of_another_autoencoder_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     painter = _painter("tiny-sd")
     monkeypatch.setattr(Painter, "from_pretrained", lambda name: painter)
-    judge: Any = _Judge()
+    judge: Any = DogJudge()
     judges, items = Judges(detector=judge, reader=judge, clip=judge), world_compbench("colour", 1)
     bench = GoalBench(prompts=1, seeds=1, steps=1)
     _painted(bench, "tiny-sd", "plain", items, judges, tmp_path, print)

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 
 from scenograph.errors import GuidanceError, ResultError
-from scenograph.grounding.detector import load_detector
-from scenograph.judging.attributes import AttributeReader
-from scenograph.judging.clip import TransformersClip
 from scenograph.judging.guidance_protocol import CEILING, Judges
 from scenograph.judging.results import read_results
 from scenograph.layout import Box, Instance, Layout, save_layouts
@@ -29,7 +26,7 @@ from scenograph.recipes.bench_guidance import (
     run,
 )
 from scenograph.recipes.bench_tables import guidance_tables
-from tests.judging.checkpoints import rt_detr, save_detector, save_dual_encoder, save_reader
+from tests.recipes.fakes import random_judges
 from tests.tiny import tiny_sd
 
 
@@ -53,13 +50,7 @@ def test_bad_changes(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def judges(tmp_path_factory: pytest.TempPathFactory) -> Judges:
-    folder = tmp_path_factory.mktemp("judges")
-    save_detector(rt_detr(), folder / "detector")
-    return Judges(
-        detector=load_detector(folder / "detector", device="cpu"),
-        reader=AttributeReader.from_pretrained(save_reader(folder / "reader"), device="cpu"),
-        clip=TransformersClip.from_pretrained(save_dual_encoder(folder / "clip"), device="cpu"),
-    )
+    return random_judges(tmp_path_factory.mktemp("judges"))
 
 
 def test_changed_options_are_in_the_name() -> None:

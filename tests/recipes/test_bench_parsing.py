@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 from scenograph.judging.compbench_world import world_compbench
 from scenograph.judging.detection import FOUND_IOU
 from scenograph.judging.guidance_protocol import Judges
 from scenograph.judging.results import read_results
-from scenograph.layout import Box, Instance, Layout
+from scenograph.layout import Layout
 from scenograph.planning.unified_planner import UnifiedPlanner
 from scenograph.recipes import bench_parsing, janus
 from scenograph.recipes.bench_parsing import WAYS, ParsingBench, recovered, states_all, wrong_layouts
 from scenograph.unified.model import Unified
-from scenograph.world.vocabulary import COLOURS, NOUNS, SHAPES, TEXTURES
+from scenograph.world.vocabulary import COLOURS
+from tests.recipes.fakes import DogJudge
 from tests.unified.tiny import layout, tiny_janus, world_codec
 
 SPATIAL = world_compbench("spatial", 6)
-
-
-class _Judge:
-    """Sees a dog everywhere, has every attribute by halves, finds every text equally fit."""
-
-    labels = tuple(NOUNS)
-
-    def detect(self, images: Sequence[Image.Image], vocabulary: Sequence[str]) -> list[Layout]:
-        dog = Instance(caption="dog", label="dog", box=Box(0.1, 0.1, 0.6, 0.6), score=0.9)
-        return [Layout(caption="dog", instances=(dog,), size=image.size) for image in images]
-
-    def probabilities(self, crops: Sequence[Image.Image]) -> list[dict[str, dict[str, float]]]:
-        groups = {"noun": NOUNS, "colour": COLOURS, "texture": TEXTURES, "shape": SHAPES}
-        return [{group: dict.fromkeys(names, 0.5) for group, names in groups.items()} for _ in crops]
-
-    def image_features(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        return torch.nn.functional.normalize(torch.ones(len(images), 4), dim=-1)
-
-    def text_features(self, texts: Sequence[str]) -> torch.Tensor:
-        return self.image_features(texts)  # type: ignore[arg-type]
 
 
 def test_a_layout_is_right_when_it_keeps_everything_that_is_said() -> None:
@@ -94,7 +73,7 @@ def test_a_run_from_prompts_to_the_readme(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(UnifiedPlanner, "corrected", corrected)
     monkeypatch.setattr(UnifiedPlanner, "_written", written)
     monkeypatch.setattr(bench_parsing, "CATEGORIES", ("spatial", "numeracy"))
-    judge: Any = _Judge()
+    judge: Any = DogJudge()
     out, readme = tmp_path / "parsing.json", tmp_path / "README.md"
     readme.write_text("<!-- results:echogen-parsing -->\n<!-- /results:echogen-parsing -->\n")
     bench = ParsingBench(model=str(tmp_path / "model"), prompts=2, unified_cfg=1.0, resamples=10)

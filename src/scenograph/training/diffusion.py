@@ -52,6 +52,7 @@ class DiffusionRecipe:
     drop_caption: float = 0.1
     patches: float = 0.03  # the weight of what the cells tell
     snr_gamma: float | None = 5.0  # Hang et al. 2023: min-SNR weighting; None is the plain mean
+    structure: float = 10.0  # at most this much more weight for the noisy steps, which decide what stands where
 
 
 def build_unet(recipe: DiffusionRecipe, *, text_width: int) -> UNet2DConditionModel:
@@ -115,12 +116,16 @@ def _tell(scenes: list[Scene], tokenizer: CLIPTokenizer, rng: np.random.Generato
     return ids_BT
 
 
-def _weights(schedule: DDIMScheduler, t_B: Tensor, gamma: float | None) -> Tensor:
-    if gamma is None:
-        return torch.ones(len(t_B))
+def _weights(schedule: DDIMScheduler, t_B: Tensor, gamma: float | None, structure: float) -> Tensor:
+    """Weights of the epsilon errors: min-SNR at little noise, those of v-prediction at much of it.
+
+    An epsilon error shrinks with the noise: the plain mean hardly looks at the steps that decide what stands where.
+    1 + 1/SNR weighs them as v-prediction does (Salimans & Ho 2022), up to `structure`.
+    """
     alpha_bar = schedule.alphas_cumprod[t_B]
     snr = alpha_bar / (1 - alpha_bar)
-    return snr.clamp(max=gamma) / snr
+    fine = torch.ones(len(t_B)) if gamma is None else snr.clamp(max=gamma) / snr
+    return fine * (1 + 1 / snr).clamp(max=structure)
 
 
 class _Teller(nn.Module):
@@ -173,7 +178,7 @@ def train_diffusion(
         seen, told_BPK = run.model(schedule.add_noise(z, noise, t_B), t_B, text)
         error_B = F.mse_loss(seen, noise, reduction="none").mean((1, 2, 3))
         told = patch_loss(told_BPK, answers_BP3)
-        denoising = (_weights(schedule, t_B, recipe.snr_gamma) * error_B).mean()
+        denoising = (_weights(schedule, t_B, recipe.snr_gamma, recipe.structure) * error_B).mean()
         run.update(denoising + recipe.patches * told, mse=error_B.mean(), denoising=denoising, patches=told)
     run.finish()
     return unet.eval()
