@@ -7,7 +7,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from scenograph.datasets.layoutsam import read_layoutsam_eval
 from scenograph.errors import DatasetError
@@ -84,9 +86,6 @@ def test_a_folder_without_its_files(tmp_path: Path) -> None:
 
 
 def test_the_hubs_folder(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
     (tmp_path / "data").mkdir()
     for number in (1, 0):
         table = pyarrow.Table.from_pylist([row(file_name=f"sa_{number}.jpg", image={"bytes": b"no picture"})])

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from scenograph.datasets.records import read_records
 from scenograph.datasets.referring import read_ref_l4, read_refcoco, referring_layouts, referring_pictures
@@ -195,14 +197,11 @@ def test_the_hubs_copies_with_corners_and_with_sides_agree(tmp_path: Path) -> No
 
 def test_parquet_without_pyarrow_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DependencyError, match="pip install pyarrow"):
+    with pytest.raises(DependencyError, match=r"scenograph\[parquet\]"):
         read_records(save(tmp_path) / "ref-l4-val.parquet")
 
 
 def test_parquet(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
     save(tmp_path, "a.jpg")
     table = pyarrow.Table.from_pylist([ref_l4(), ref_l4(caption="its tail")])
     parquet.write_table(table, tmp_path / "ref-l4-val.parquet")

@@ -72,7 +72,8 @@ def _parquet(path: Path, columns: Collection[str] | None) -> list[Any]:
         from pyarrow import ArrowException, parquet
     except ImportError:
         raise DependencyError(
-            f"{path}: parquet needs pyarrow, which is not installed; pip install pyarrow, or turn it into JSON Lines"
+            f"{path}: parquet needs pyarrow, which is not installed; pip install 'scenograph[parquet]', or turn it "
+            "into JSON Lines"
         ) from None
     try:
         names = parquet.read_schema(path).names
