@@ -21,7 +21,7 @@ from scenograph.models.families import FAMILIES
 from scenograph.models.gated import add_gates
 from scenograph.painting import Painter
 from scenograph.recipes import bench_goal
-from scenograph.recipes.bench_goal import GoalBench, _judged, _painted, _removed
+from scenograph.recipes.bench_goal import GoalBench, _judged, _painted, _removed, _seeds
 from scenograph.recipes.bench_tables import goal_tables
 from scenograph.recipes.goal_rows import Row
 from tests.recipes.fakes import DogJudge
@@ -115,3 +115,10 @@ def test_tables_are_told_apart_by_the_command() -> None:
     assert list(goal_tables({"rows": [row], "command": GoalBench(table="5").command()})) == ["goal-table-5"]
     (text,) = goal_tables({"rows": [row], "command": GoalBench().command()}).values()
     assert "GOAL, all trainings" in text
+
+
+def test_the_trainings_of_a_row_share_the_seeds() -> None:
+    rows = [Row(name=name, recipe=None) for name in ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2", "goal 3")]
+    shared = [_seeds(GoalBench(seeds=3), row, rows) for row in rows]
+    assert shared == [[0, 1, 2], [0, 2], [0], [1], [1], [2]]
+    assert [_seeds(GoalBench(seeds=1), row, rows) for row in rows] == [[0]] * len(rows), "every training paints"

@@ -143,7 +143,13 @@ def speed(out: Path, readme: Path | None) -> None:
 @bench.command()
 @click.option("--table", type=click.Choice(["5", "6", "7"]), help="An ablation of the paper; default its main table.")
 @click.option("--prompts", type=click.IntRange(min=2), default=150, show_default=True, help="Of each category.")
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Pictures of each prompt.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Pictures of each prompt; trainings share them.",
+)
 @click.option(
     "--trainings", type=click.IntRange(min=1), default=3, show_default=True, help="Of control and GOAL, main table."
 )

@@ -5,7 +5,8 @@
 
 Every method paints the same prompts (`judging.compbench_world`) with the same sampling seeds; judge A scores them as
 T2I-CompBench does, the same scenes drawn by the world are the ceiling. Differences are paired by prompt; what is
-removed of a base's errors is 100 (a − b) / (100 − b). Several trainings of a row are pooled, each also has a row.
+removed of a base's errors is 100 (a − b) / (100 − b). Several trainings of a row share the sampling seeds and are
+pooled; each also has a row.
 
 Cost: pictures take about a second each on two cores, rows as many as prompts x seeds x trainings; a broken run goes on.
 """
@@ -46,7 +47,10 @@ _SEED_STEP = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class GoalBench:
-    """What is compared. `table` None is the main one; `trainings` are seeds of control and GOAL there."""
+    """What is compared. `table` None is the main one; `trainings` are seeds of control and GOAL there.
+
+    `seeds` are the pictures of each prompt and row; the trainings of a row share them.
+    """
 
     table: str | None = None
     prompts: int = 150
@@ -109,7 +113,8 @@ def run(
         model = row.recipe.name if row.recipe and drawn else "tiny-gligen"
         report(f"{row.name}: {model}")
         place = train_row(row, drawn, run) if drawn else "tiny-gligen"
-        measured[row.name] = _painted(bench, place, "plain", items, judges, run, report, label=model)
+        seeds = _seeds(bench, row, rows)
+        measured[row.name] = _painted(bench, place, "plain", items, judges, run, report, label=model, seeds=seeds)
     measured |= _pooled(rows, measured)
     content = _rows(bench, items, measured, judges)
     what = "GOAL on the small world: T2I-CompBench's categories, held-out combinations, judged by judge A"
@@ -138,8 +143,9 @@ def _painted(
     report: Callable[[str], None],
     *,
     label: str = "",
+    seeds: Sequence[int] | None = None,
 ) -> _Measured:
-    """A checkpoint's pictures of every prompt, painted or kept from before, and judged."""
+    """A checkpoint's pictures of every prompt, one from each of the seeds, painted or kept from before, and judged."""
     painter = Painter.from_pretrained(model)
     beta = bench.beta if hasattr(painter.pipeline.unet, "position_net") else None
 
@@ -163,10 +169,10 @@ def _painted(
     settings = json.dumps([bench.steps, bench.cfg, beta, method, weights])
     pictures: list[list[Image.Image]] = [[] for _ in items]
     seconds = []
-    for seed in range(bench.seeds):
-        seeds = [_SEED_STEP * seed + index for index in range(len(items))]
+    for seed in range(bench.seeds) if seeds is None else seeds:
+        each_seed = [_SEED_STEP * seed + index for index in range(len(items))]
         images, each = paint_all(
-            paint, layouts, seeds, home / str(seed), settings, batch_size=bench.batch_size, report=report
+            paint, layouts, each_seed, home / str(seed), settings, batch_size=bench.batch_size, report=report
         )
         seconds.append(each)
         for those, image in zip(pictures, images, strict=True):
@@ -203,13 +209,25 @@ def _judged(pictures: Sequence[Sequence[Image.Image]], items: Sequence[WorldItem
     )
 
 
+def _family(row: Row) -> str:
+    """ "goal" of "goal 1", the first of several trainings; empty for a row that has one."""
+    name, _, number = row.name.rpartition(" ")
+    return name if number.isdigit() else ""
+
+
+def _seeds(bench: GoalBench, row: Row, rows: Sequence[Row]) -> list[int]:
+    """The trainings of a row share the sampling seeds: together they paint as many pictures as any other row."""
+    family = [one.name for one in rows if one == row or (_family(row) and _family(one) == _family(row))]
+    place = family.index(row.name)
+    return list(range(place, bench.seeds, len(family))) or [place % bench.seeds]
+
+
 def _pooled(rows: Sequence[Row], measured: Mapping[str, _Measured]) -> dict[str, _Measured]:
     """Rows of several trainings as one: "goal 1", "goal 2", … → "goal"."""
     families: dict[str, list[_Measured]] = {}
     for row in rows:
-        name, _, number = row.name.rpartition(" ")
-        if name and number.isdigit():
-            families.setdefault(name, []).append(measured[row.name])
+        if _family(row):
+            families.setdefault(_family(row), []).append(measured[row.name])
     pooled = {}
     for name, parts in families.items():
         pooled[name] = _Measured(
