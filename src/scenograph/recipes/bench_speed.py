@@ -107,7 +107,7 @@ ENERGY = NonLocalAttentionEnergy()
 def run(
     *,
     out: Path | None = None,
-    repeats: int = 3,
+    repeats: int = 5,
     threads: int | None = None,
     config: Literal["sd15", "tiny"] = "sd15",
     progress: bool = True,
