@@ -87,6 +87,7 @@ def test_head_noun_is_never_empty(caption: str) -> None:
         ("cafe", "a cafe\u0301 and a cafe", ["cafe"]),
         ("CAFÉ", "a café", ["café"]),
         ("a.c", "abc a.c", ["a.c"]),
+        ("cat cat", "bobcat cat cat", ["cat cat"]),
         ("猫", "一只猫和一只猫", ["猫", "猫"]),
         ("собака", "Большая Собака", ["Собака"]),
     ],

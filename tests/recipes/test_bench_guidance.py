@@ -8,21 +8,18 @@ from typing import Any
 
 import pytest
 
-from scenograph.errors import GuidanceError, ResultError
+from scenograph.errors import ResultError
 from scenograph.judging.guidance_protocol import CEILING, Judges
 from scenograph.judging.results import read_results
 from scenograph.layout import Box, Instance, Layout, save_layouts
 from scenograph.painting import Painter
 from scenograph.painting.guidance import METHODS as KNOWN
-from scenograph.painting.guidance import Backprop, Langevin, method
 from scenograph.recipes import bench_guidance
 from scenograph.recipes.bench_guidance import (
     METHODS,
     PAIRS,
     GuidanceBench,
-    label_of,
-    options_of,
-    parse_changes,
+    _pairs,
     run,
 )
 from scenograph.recipes.bench_tables import guidance_tables
@@ -30,34 +27,20 @@ from tests.recipes.fakes import random_judges
 from tests.tiny import tiny_sd
 
 
-def test_changes_reach_the_methods_that_have_them() -> None:
-    changes = parse_changes(["r=0.1", "O=2", "guided=5", "eta=10", "lam=1", "rho=[4, 1]", "score=cfg"])
-    adaptive, backprop = (method(name, **options_of(name, changes)) for name in ("naef+adaptive", "aef+backprop"))
-    assert adaptive is not None and backprop is not None
-    assert adaptive.update == Langevin(ratio=0.1, iterations=2, score="cfg")
-    assert backprop.update == Backprop(eta=10)
-    assert adaptive.window.steps == backprop.window.steps == 5
-    assert options_of("naef+adaptive", changes)["rho"] == (4, 1)
-    assert options_of("plain", changes) == {}
+def test_every_pair_is_painted_by_default_and_options_keep_a_method_in_its_pairs() -> None:
     assert set(METHODS) <= set(KNOWN) and {name for pair in PAIRS for name in pair} <= set(METHODS)
-
-
-@pytest.mark.parametrize("text", ["r", "magic=1", "=1"])
-def test_bad_changes(text: str) -> None:
-    with pytest.raises(GuidanceError, match="NAME=VALUE"):
-        parse_changes([text])
+    assert _pairs(METHODS) == list(PAIRS)
+    changed = ("plain", "naef+adaptive", "naef+adaptive:r=0.2", "aef+backprop:eta=10", "naef+backprop-matched")
+    assert _pairs(changed) == [
+        ("naef+adaptive", "plain"),
+        ("naef+adaptive:r=0.2", "plain"),
+        ("naef+backprop-matched", "aef+backprop:eta=10"),
+    ]
 
 
 @pytest.fixture(scope="module")
 def judges(tmp_path_factory: pytest.TempPathFactory) -> Judges:
     return random_judges(tmp_path_factory.mktemp("judges"))
-
-
-def test_changed_options_are_in_the_name() -> None:
-    changes = parse_changes(["r=0.1", "O=2"])
-    assert label_of("naef+adaptive", changes) == "naef+adaptive (r=0.1, O=2)"
-    assert label_of("aef+backprop", changes) == "aef+backprop"
-    assert label_of("naef+adaptive", ()) == "naef+adaptive"
 
 
 def plan_of(tmp_path: Path, **changes: Any) -> GuidanceBench:
@@ -87,7 +70,7 @@ def no_painting(*_: object, **__: object) -> None:
 def test_a_small_run_from_layouts_to_the_readme(
     tmp_path: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = plan_of(tmp_path, methods=("plain", "aef+adaptive", "naef+adaptive"), changes=(("O", 1),))
+    bench = plan_of(tmp_path, methods=("plain", "aef+adaptive:O=1", "naef+adaptive:O=1"))
     out, readme = tmp_path / "results" / "own.json", tmp_path / "README.md"
     readme.write_text("# x\n<!-- results:winwinlay-own -->\n<!-- /results:winwinlay-own -->\nend\n", encoding="utf-8")
 
@@ -96,7 +79,7 @@ def test_a_small_run_from_layouts_to_the_readme(
         return run(plan, **place, judges=judges, device="cpu", progress=False)  # type: ignore[arg-type]
 
     rows = again()
-    guided = [f"{name} (O=1)" for name in bench.methods[1:]]
+    guided = bench.methods[1:]
     names = ["plain", *guided, CEILING, f"{guided[1]} − plain"]
     assert [row["name"] for row in rows] == [f"own/{name}" for name in names]
     content = read_results(out)
@@ -162,7 +145,7 @@ def test_development_is_apart_from_what_is_reported(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(bench_guidance, "judge", judge)
     bench = plan_of(tmp_path)
-    tuned = replace(bench, sets=("drawn",), development=True, limit=2, changes=(("r", 0.1),))
+    tuned = replace(bench, sets=("drawn",), development=True, limit=2, methods=("winwinlay:r=0.1",))
     places = {"folder": tmp_path / "run", "out": tmp_path / "own.json"}
     for plan in (bench, tuned):
         with pytest.raises(ResultError, match="far enough"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,13 +51,11 @@ def bench() -> None:
     help="Paint other held-out scenes and ask judge B: for choosing options, not for reporting.",
 )
 @click.option("--limit", type=click.IntRange(min=2), default=300, show_default=True, help="Layouts of each set.")
-@click.option("--methods", metavar="NAMES", help="Comma-separated; default all that the paper compares.")
 @click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Change an option of every method that has it: r=0.1, O=2, guided=5, eta=10, lam=1, …; its rows say so.",
+    "--methods",
+    metavar="NAMES",
+    help="Comma-separated, options behind colons: plain,naef+adaptive:r=0.2:guided=25,naef+backprop:eta=10. Default "
+    "all that the paper compares.",
 )
 @click.option("--model", default="tiny-sd", show_default=True, metavar="NAME")
 @click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True)
@@ -86,7 +85,6 @@ def bench() -> None:
 def guidance(
     development: bool,
     methods: str | None,
-    changes: tuple[str, ...],
     device: str | None,
     out: Path | None,
     run: Path,
@@ -98,9 +96,8 @@ def guidance(
     from scenograph.recipes import bench_guidance
     from scenograph.recipes.bench_tables import guidance_tables
 
-    names = tuple(methods.split(",")) if methods else bench_guidance.METHODS
-    parsed = bench_guidance.parse_changes(changes)
-    plan = bench_guidance.GuidanceBench(development=development, methods=names, changes=parsed, **options)  # type: ignore[arg-type]  # click has checked them
+    names = tuple(re.split(r",(?![^\[]*\])", methods)) if methods else bench_guidance.METHODS  # rho=[4,1] is one value
+    plan = bench_guidance.GuidanceBench(development=development, methods=names, **options)  # type: ignore[arg-type]  # click has checked them
     out = out or _DEFAULT_OUT[development]
     quiet = is_quiet()
     bench_guidance.run(

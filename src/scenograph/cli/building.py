@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scenograph.cli.habits import as_json, is_quiet, note, print_json, say, volume
-from scenograph.cli.painting import METHOD_NAMES
+from scenograph.cli.painting import check_method
 from scenograph.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def build() -> None:
 )
 @click.option(
     "--method",
-    type=click.Choice(METHOD_NAMES),
-    metavar="NAME",
+    metavar="NAME[:OPTION=VALUE…]",
+    callback=check_method,
     default="plain",
     show_default=True,
     help="Of a checkpoint; methods other than plain paint a layout that the grammar planner makes of the prompt.",

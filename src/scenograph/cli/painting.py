@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from scenograph.painting.unified import UnifiedPainter
     from scenograph.planning.plan import Planner
 
-__all__ = ["METHOD_NAMES", "Order", "paint"]
+__all__ = ["METHOD_NAMES", "Order", "check_method", "paint"]
 
 METHOD_NAMES = (
     "plain winwinlay layout-control layout-control-reset aef+backprop naef+backprop aef+adaptive naef+adaptive "
@@ -111,6 +111,13 @@ def _lora(context: click.Context, option: click.Parameter, values: Sequence[str]
     return loras or None
 
 
+def check_method(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    """A method's name; options behind it are read when it is made."""
+    if name is not None and name.partition(":")[0] not in METHOD_NAMES:
+        raise click.BadParameter(f"{name!r} is not one of {', '.join(METHOD_NAMES)}.")
+    return name
+
+
 _OPTIONS = (
     click.option(
         "--model",
@@ -119,9 +126,10 @@ _OPTIONS = (
     ),
     click.option(
         "--method",
-        type=click.Choice(METHOD_NAMES),
-        metavar="NAME",
-        help=f"{', '.join(METHOD_NAMES)}; default winwinlay (unified models: plain).",
+        metavar="NAME[:OPTION=VALUE…]",
+        callback=check_method,
+        help=f"{', '.join(METHOD_NAMES)}; default winwinlay (unified models: plain). winwinlay:r=0.2:guided=25 changes "
+        "options.",
     ),
     click.option("--seed", type=int, help="Default 0; a seed gives the same picture alone and among others."),
     click.option("--steps", type=int, help="Sampling steps, default 50."),
@@ -268,7 +276,7 @@ def _read_recipe(file: Path, given: dict[str, Any]) -> tuple[Layout, dict[str, A
     for name, value in settings.items():
         if not isinstance(value, _KINDS[name]) or (isinstance(value, bool) and _KINDS[name] is not bool):
             raise ImageError(f"the recipe in {str(file)!r} has {name} {value!r}; it cannot be painted again")
-    if settings["method"] not in (None, *METHOD_NAMES):
+    if settings["method"] is not None and settings["method"].partition(":")[0] not in METHOD_NAMES:
         raise ImageError(
             f"{str(file)!r} was painted by the method {settings['method']!r}; expected a named one: give --method"
         )

@@ -65,7 +65,7 @@ IRREGULAR = {
 SINGULARS = {many: one for one, many in IRREGULAR.items()}
 
 # A letter or digit continues a word; kana and ideographs do not, because their scripts put no spaces between words.
-LETTER = r"[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[\u0300-\u036f]"  # the latter are combining accents
+LETTER = re.compile(r"[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[\u0300-\u036f]")  # or a combining accent
 
 
 def bare(text: str) -> str:
@@ -80,8 +80,16 @@ def without_article(text: str) -> str:
 
 def occurrences(phrase: str, text: str) -> list[tuple[int, int]]:
     """Character spans (start, stop) of `phrase` in `text`: whole words, any case, any white space between them."""
-    words = r"\s+".join(map(re.escape, phrase.split()))
-    return [match.span() for match in re.finditer(f"(?<!{LETTER}){words}(?!{LETTER})", text, re.IGNORECASE)]
+    words = re.compile(r"\s+".join(map(re.escape, phrase.split())), re.IGNORECASE)
+    spans, place = [], 0
+    # Each phrase is a pattern of its own: with the letters beside it in it, compiling one would take 12 ms.
+    while words.pattern and (match := words.search(text, place)):
+        start, stop = match.span()
+        inside_a_word = (start > 0 and LETTER.match(text, start - 1)) or LETTER.match(text, stop)
+        if not inside_a_word:
+            spans.append((start, stop))
+        place = start + 1 if inside_a_word else stop
+    return spans
 
 
 def head_noun(caption: str) -> str:

@@ -1,6 +1,6 @@
 """The comparison of guidance methods on the small world: WinWinLay's tables (Li et al. 2025), with ceilings.
 
-    scenograph bench guidance --development --set r=0.1 --limit 60             # choose options
+    scenograph bench guidance --development --limit 60 --methods naef+adaptive:r=0.1,naef+adaptive:r=0.2
     scenograph bench guidance --layouts drawn --layouts coco --readme README.md   # report
 
 Every method paints the same layouts (`bench_layouts`) from the same seeds, judge A judges, and the same layouts drawn
@@ -8,8 +8,7 @@ by the world itself are the ceiling. Two rows of the paper are one method here: 
 its stopping rule repaired, "naef+adaptive" is WinWinLay.
 
 Options are chosen on other layouts by another judge: `--development` paints its own held-out arrangements, judge B
-judges them, and the results go to no document. A row whose method had its options changed says so in its name, on
-whichever layouts: "naef+adaptive (r=0.1)".
+judges them, and the results go to no document. Changed options are part of a method's name, and so of its row's.
 
 Cost: about (50 + 3 · 40 guided passes) forwards a picture; hours on two cores for all methods and both sets, and a
 broken run continues. Expected: naef+adaptive > naef+backprop > aef+adaptive > aef+backprop in AP (the paper's order).
@@ -18,7 +17,6 @@ broken run continues. Expected: naef+adaptive > naef+backprop > aef+adaptive > a
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import shlex
 from collections.abc import Callable, Sequence
@@ -30,7 +28,7 @@ from PIL.Image import Image
 from tqdm import tqdm
 
 from scenograph import painting
-from scenograph.errors import GuidanceError, ResultError
+from scenograph.errors import ResultError
 from scenograph.grounding.detector import load_detector
 from scenograph.judging.attributes import AttributeReader
 from scenograph.judging.clip import TransformersClip
@@ -38,8 +36,7 @@ from scenograph.judging.guidance_protocol import Judges, Paint, compare
 from scenograph.judging.results import check_markers, check_out, commit, write_results
 from scenograph.layout import Layout
 from scenograph.painting import Painter
-from scenograph.painting.guidance import METHODS as KNOWN
-from scenograph.painting.guidance import Guidance, Window, method
+from scenograph.painting.guidance import Guidance, base_of, method
 from scenograph.recipes.bench_layouts import LayoutSet, layout_set
 from scenograph.recipes.bench_tables import guidance_tables, write_tables
 
@@ -47,9 +44,6 @@ __all__ = [
     "METHODS",
     "GuidanceBench",
     "judge",
-    "label_of",
-    "options_of",
-    "parse_changes",
     "run",
 ]
 
@@ -70,26 +64,19 @@ PAIRS = (
     ("naef+adaptive", "layout-control"),
     ("naef+backprop-matched", "aef+backprop"),
 )
-_SYMBOLS = {"r": "ratio", "O": "iterations", "guided": "window"}
 _HELD_OUT_SEED = 2025  # of no training and no other measurement
 _REFERENCES = 4  # drawn pictures per layout for the distances, besides the ceiling's
 _SMALLEST_SIDE = 0.1
 
-Changes = tuple[tuple[str, Any], ...]
-
 
 @dataclass(frozen=True, kw_only=True)
 class GuidanceBench:
-    """What is compared. `changes` are options for every method that has them (`parse_changes`).
-
-    `development` takes other layouts and judge B, to choose options without touching what is reported.
-    """
+    """What is compared. `development` takes other layouts and judge B: to choose options, not to report."""
 
     sets: tuple[str, ...] = ("drawn",)
     development: bool = False
     limit: int = 300
     methods: tuple[str, ...] = METHODS
-    changes: Changes = ()
     model: str = "tiny-sd"
     steps: int = 50
     cfg: float = 7.5
@@ -102,56 +89,9 @@ class GuidanceBench:
         """The command line of this comparison, with the names of files only."""
         words = ["scenograph", "bench", "guidance", "--limit", str(self.limit), "--model", Path(self.model).name]
         words += ["--development"] if self.development else [w for s in self.sets for w in ("--layouts", Path(s).name)]
-        for name, value in self.changes:
-            words += ["--set", f"{name}={json.dumps(value)}"]
         words += ["--methods", ",".join(self.methods), "--steps", str(self.steps), "--cfg", str(self.cfg)]
         words += ["--scheduler", self.scheduler] if self.scheduler else []
         return shlex.join([*words, "--seed", str(self.seed)])
-
-
-def parse_changes(texts: Sequence[str]) -> Changes:
-    """ "r=0.1" → ("r", 0.1). Raises GuidanceError for what is no NAME=VALUE or what no method knows."""
-    changes = []
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not any(_accepted(one, name) for one in KNOWN):
-            raise GuidanceError(f"cannot set {text!r}; expected NAME=VALUE with an option of a method, such as r=0.1")
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = value
-        changes.append((name, tuple(parsed) if isinstance(parsed, list) else parsed))
-    return tuple(changes)
-
-
-def _accepted(name: str, option: str) -> str | None:
-    """The keyword of a method that `option` means; None where it has no such thing. O is the adaptive update's only."""
-    make = KNOWN.get(name)
-    keywords = inspect.signature(make).parameters if make is not None else {}
-    keyword = _SYMBOLS.get(option, option)
-    return keyword if keyword in keywords and (option != "O" or "ratio" in keywords) else None
-
-
-def options_of(name: str, changes: Changes) -> dict[str, Any]:
-    """The keywords of a method that the changes touch."""
-    options = {}
-    for option, value in changes:
-        if (keyword := _accepted(name, option)) is not None:
-            options[keyword] = Window(steps=value) if option == "guided" else value
-    return options
-
-
-def _guidance(name: str, changes: Changes) -> Guidance | None:
-    try:
-        return method(name, **options_of(name, changes))
-    except TypeError as error:
-        raise GuidanceError(f"cannot set up {name}: {error}; check the types of what is set") from error
-
-
-def label_of(name: str, changes: Changes) -> str:
-    """What a method is called in results: its name, and whatever of its options was changed."""
-    changed = [f"{option}={json.dumps(value)}" for option, value in changes if _accepted(name, option)]
-    return f"{name} ({', '.join(changed)})" if changed else name
 
 
 def judge(letter: Literal["a", "b"], device: str | None = None) -> Judges:
@@ -182,7 +122,7 @@ def run(
     model, layouts, settings or code.
     """
     revision = commit()
-    guidances = {name: _guidance(name, bench.changes) for name in bench.methods}
+    guidances = {name: method(name) for name in bench.methods}
     sets = _sets(bench)
     check_out(out)
     if readme is not None:
@@ -194,16 +134,15 @@ def run(
     for chosen in sets:
         total = len(chosen.layouts) * len(guidances)
         bar = tqdm(total=total, desc=chosen.name, unit="picture", disable=None if progress else True)
-        labels = {name: label_of(name, bench.changes) for name in guidances}
         found = compare(
             chosen.layouts,
-            {labels[name]: _paint(painter, bench, guidance, bar) for name, guidance in guidances.items()},
+            {name: _paint(painter, bench, guidance, bar) for name, guidance in guidances.items()},
             judges,
             reference=chosen.references(),
             folder=folder / chosen.name,
             ceiling=chosen.ceiling(),
-            pairs=[(labels[a], labels[b]) for a, b in PAIRS if {a, b} <= set(guidances)],
-            settings={labels[name]: text for name, text in settings.items()},
+            pairs=_pairs(bench.methods),
+            settings=settings,
             seed=bench.seed,
             count=bench.resamples,
             batch_size=bench.batch_size,
@@ -215,6 +154,11 @@ def run(
     if readme is not None:
         write_tables(out, readme, guidance_tables)
     return rows
+
+
+def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Which differences are reported: `PAIRS`, whatever the options of the two are."""
+    return [(a, b) for pair in PAIRS for a in names for b in names if (base_of(a), base_of(b)) == pair]
 
 
 def _sets(bench: GuidanceBench) -> list[LayoutSet]:

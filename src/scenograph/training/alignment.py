@@ -8,18 +8,19 @@ nothing outside comes near it. Both are plain functions of tensors that carry th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scenograph.errors import TrainingError
+from scenograph.errors import PhraseError, TrainingError
 from scenograph.judging.clip import TransformersClip
 from scenograph.layout import Box, Layout
 from scenograph.painting.attention import cross_attentions, grid_of
 from scenograph.painting.guidance.energies import cells
-from scenograph.painting.tokens import TokenLayout
+from scenograph.painting.tokens import TokenLayout, locate
 
 __all__ = [
     "Semantics",
@@ -27,6 +28,7 @@ __all__ = [
     "decoded",
     "decoder_layers",
     "masked",
+    "named",
     "one_step_estimate",
     "spherical_distance",
 ]
@@ -127,6 +129,18 @@ def decoder_layers(unet: Any, grid: tuple[int, int]) -> tuple[str, ...]:
     if not names:
         raise TrainingError(f"no up block attends at {grid[0]} x {grid[1]}; choose the layers by name")
     return names
+
+
+def named(tokenizer: Any, layout: Layout) -> TokenLayout:
+    """The tokens of the instances that the caption names; a training does not extend its captions."""
+    present = tuple(one for one in layout.instances if not replace(layout, instances=(one,)).prompt().appended)
+    if not present:
+        return TokenLayout(groups=())
+    said = replace(layout, instances=present)
+    try:
+        return locate(tokenizer, said.prompt(), said)
+    except PhraseError:  # beyond the text encoder's window, where the caption was cut
+        return TokenLayout(groups=())
 
 
 def attention_alignment(

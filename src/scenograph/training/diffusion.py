@@ -2,12 +2,13 @@
 
 Latents are encoded once and read from disk; the text tower is frozen. Captions are told anew each time a scene is
 met, one in ten is empty (for classifier-free guidance), and the result is an SD-1.x folder that stock diffusers loads.
-The middle block also tells what each cell shows (`training.patches`).
+The middle block also tells what each cell shows (`training.patches`), and the words of a caption look at what they
+name (`training.token_supervision`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -21,8 +22,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.errors import TrainingError
+from scenograph.painting.attention import cross_attentions, observe
 from scenograph.training.loop import Plan, Run, begin
 from scenograph.training.patches import ANSWERS, patch_answers, patch_loss
+from scenograph.training.token_supervision import phrase_cells, token_loss
 from scenograph.training.vae import encode_scenes
 from scenograph.world.scenes import Scene, retell
 
@@ -32,6 +35,7 @@ __all__ = [
     "cache_latents",
     "noise_schedule",
     "stable_diffusion",
+    "step_weights",
     "train_diffusion",
 ]
 
@@ -51,6 +55,8 @@ class DiffusionRecipe:
     scenes: int = 100_000
     drop_caption: float = 0.1
     patches: float = 0.03  # the weight of what the cells tell
+    tokens: float = 0.05  # the weight of where the words look
+    token_pixels: float = 0.5  # of L_pixel in it
     snr_gamma: float | None = 5.0  # Hang et al. 2023: min-SNR weighting; None is the plain mean
     structure: float = 10.0  # at most this much more weight for the noisy steps, which decide what stands where
 
@@ -107,16 +113,12 @@ def _scaled(vae: AutoencoderKL, images_NHWC: np.ndarray) -> np.ndarray:
     return latents
 
 
-def _tell(scenes: list[Scene], tokenizer: CLIPTokenizer, rng: np.random.Generator, drop: float) -> Tensor:
-    """Token ids of freshly told captions, (B, T); a dropped caption is the empty string, as in sampling."""
-    words = Random(int(rng.integers(1 << 62)))
-    captions = [s.described.caption if words.random() < 0.3 else retell(s, words).caption for s in scenes]
-    captions = ["" if words.random() < drop else c for c in captions]
-    ids_BT: Tensor = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-    return ids_BT
+def _retold(scene: Scene, words: Random) -> Scene:
+    """The scene with a freshly told caption, mostly."""
+    return scene if words.random() < 0.3 else replace(scene, described=retell(scene, words))
 
 
-def _weights(schedule: DDIMScheduler, t_B: Tensor, gamma: float | None, structure: float) -> Tensor:
+def step_weights(schedule: DDIMScheduler, t_B: Tensor, gamma: float | None, structure: float) -> Tensor:
     """Weights of the epsilon errors: min-SNR at little noise, those of v-prediction at much of it.
 
     An epsilon error shrinks with the noise: the plain mean hardly looks at the steps that decide what stands where.
@@ -168,18 +170,26 @@ def train_diffusion(
         z = torch.from_numpy(latents[indices].astype(np.float32)).contiguous(memory_format=torch.channels_last)
         noise = torch.from_numpy(rng.standard_normal(z.shape, dtype=np.float32))
         t_B = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, len(z)))
-        scenes = drawn.scenes(indices)
-        ids_BT = _tell(scenes, tokenizer, rng, recipe.drop_caption)
-        return z, noise, t_B, ids_BT, patch_answers(scenes, z.shape[-1] // 2)
+        words = Random(int(rng.integers(1 << 62)))
+        scenes = [_retold(scene, words) for scene in drawn.scenes(indices)]
+        told_B = torch.tensor([words.random() >= recipe.drop_caption for _ in scenes])
+        captions = [s.described.caption if told else "" for s, told in zip(scenes, told_B, strict=True)]
+        ids_BT = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        words_BNT, cells_BNHW = phrase_cells(scenes, tokenizer, ids_BT.shape[1], z.shape[-1])
+        answers_BP3 = patch_answers(scenes, z.shape[-1] // 2)
+        return z, noise, t_B, ids_BT, answers_BP3, words_BNT, cells_BNHW * told_B.view(-1, 1, 1, 1)
 
-    for _, (z, noise, t_B, ids_BT, answers_BP3) in run.batches(make):
-        with torch.no_grad():
-            text = text_encoder(ids_BT)[0]
-        seen, told_BPK = run.model(schedule.add_noise(z, noise, t_B), t_B, text)
-        error_B = F.mse_loss(seen, noise, reduction="none").mean((1, 2, 3))
-        told = patch_loss(told_BPK, answers_BP3)
-        denoising = (_weights(schedule, t_B, recipe.snr_gamma, recipe.structure) * error_B).mean()
-        run.update(denoising + recipe.patches * told, mse=error_B.mean(), denoising=denoising, patches=told)
+    with observe(unet, cross_attentions(unet)) as observed:
+        for _, (z, noise, t_B, ids_BT, answers_BP3, words_BNT, cells_BNHW) in run.batches(make):
+            with torch.no_grad():
+                text = text_encoder(ids_BT)[0]
+            seen, told_BPK = run.model(schedule.add_noise(z, noise, t_B), t_B, text)
+            error_B = F.mse_loss(seen, noise, reduction="none").mean((1, 2, 3))
+            denoising = (step_weights(schedule, t_B, recipe.snr_gamma, recipe.structure) * error_B).mean()
+            patches = patch_loss(told_BPK, answers_BP3)
+            tokens, share = token_loss(observed.maps(), words_BNT, cells_BNHW, pixel_weight=recipe.token_pixels)
+            loss = denoising + recipe.patches * patches + recipe.tokens * tokens
+            run.update(loss, mse=error_B.mean(), denoising=denoising, patches=patches, tokens=tokens, inside=share)
     run.finish()
     return unet.eval()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,19 @@ import torch.nn.functional as F
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from scenograph.errors import PhraseError, TrainingError
+from scenograph.errors import TrainingError
 from scenograph.judging.clip import TransformersClip
 from scenograph.layout import Layout
 from scenograph.models.gated import is_gated
 from scenograph.painting.attention import Observed, observe
-from scenograph.painting.tokens import TokenLayout, locate
+from scenograph.painting.tokens import TokenLayout
 from scenograph.training.alignment import (
     ARTICLES,
     Semantics,
     attention_alignment,
     decoded,
     decoder_layers,
+    named,
     one_step_estimate,
 )
 from scenograph.training.gligen import conditioned, denoising_target
@@ -158,23 +159,11 @@ def _attention(observed: Observed, batch: Batch, pipeline: Any, noisy: Tensor) -
     tokens, content = [], []
     words = {pipeline.tokenizer(word).input_ids[1] for word in ARTICLES}
     for layout, told, ids in zip(batch.layouts, batch.told, batch.ids_BT.tolist(), strict=True):
-        tokens.append(_named(pipeline.tokenizer, layout) if told else TokenLayout(groups=()))
+        tokens.append(named(pipeline.tokenizer, layout) if told else TokenLayout(groups=()))
         content.append({position for position, token in enumerate(ids) if token not in words})
     grid = (noisy.shape[2], noisy.shape[3])
     inside_B, outside_B = attention_alignment(observed.maps(), grid, tokens, content)
     return inside_B.mean(), outside_B.mean()
-
-
-def _named(tokenizer: Any, layout: Layout) -> TokenLayout:
-    """The tokens of the instances that the caption names; a training does not extend its captions."""
-    present = tuple(one for one in layout.instances if not replace(layout, instances=(one,)).prompt().appended)
-    if not present:
-        return TokenLayout(groups=())
-    named = replace(layout, instances=present)
-    try:
-        return locate(tokenizer, named.prompt(), named)
-    except PhraseError:  # beyond the text encoder's window, where the caption was cut
-        return TokenLayout(groups=())
 
 
 def _semantics(

@@ -1,0 +1,89 @@
+"""Methods by name, with whatever of their options is changed: "winwinlay", "winwinlay:r=0.2:guided=25".
+
+Such a name is all that a command line, a picture's recipe or a results row needs to hold.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from scenograph.errors import GuidanceError
+from scenograph.painting.guidance.guide import Guidance
+from scenograph.painting.guidance.layout_control import layout_control, layout_control_reset, naef_backprop
+from scenograph.painting.guidance.window import Window
+from scenograph.painting.guidance.winwinlay import aef_adaptive, winwinlay
+
+__all__ = ["METHODS", "base_of", "method"]
+
+METHODS: dict[str, Callable[..., Guidance] | None] = {
+    "plain": None,
+    "winwinlay": winwinlay,
+    "layout-control": layout_control,
+    "layout-control-reset": layout_control_reset,
+    "aef+backprop": layout_control_reset,
+    "naef+backprop": naef_backprop,
+    "aef+adaptive": aef_adaptive,
+    "naef+adaptive": winwinlay,
+    "naef+backprop-matched": partial(naef_backprop, matched=True),
+}
+"""Name → maker of a Guidance with the published defaults; its keywords override them. "plain" has no guidance."""
+
+_SYMBOLS = {"r": "ratio", "O": "iterations", "guided": "window"}
+"""The papers' letters for keywords; `guided` is the number of guided steps."""
+
+
+def base_of(name: str) -> str:
+    """ "winwinlay:r=0.2" → "winwinlay"."""
+    return name.partition(":")[0]
+
+
+def method(name: str, **options: object) -> Guidance | None:
+    """A published method by name, None for "plain"; `options` go before those in the name.
+
+    Raises GuidanceError for unknown names and options, and for values that an option cannot take.
+    """
+    base, *changes = name.split(":")
+    if base not in METHODS:
+        raise GuidanceError(f"unknown method {base!r}; known: {', '.join(METHODS)}")
+    make = METHODS[base]
+    known = {} if make is None else dict(inspect.signature(make).parameters)
+    read = dict(_change(base, text, known) for text in changes)
+    try:
+        return None if make is None else make(**read | options)
+    except TypeError as error:
+        raise GuidanceError(f"cannot set up {name}: {error}") from error
+
+
+def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[str, Any]:
+    """ "r=0.2" → ("ratio", 0.2)."""
+    option, _, written = text.partition("=")
+    keyword = _SYMBOLS.get(option, option)
+    if keyword not in known:
+        letters = {word: letter for letter, word in _SYMBOLS.items()}
+        names = ", ".join(letters.get(word, word) for word in known if word != "layers") or "none"
+        raise GuidanceError(f"{base} has no option {option!r}; it has {names}")
+    try:
+        value = json.loads(written)
+    except ValueError:
+        value = written
+    value = tuple(value) if isinstance(value, list) else value
+    like = 10 if keyword == "window" else known[keyword].default
+    optional = value is None and "None" in str(known[keyword].annotation)
+    if not (optional or _fits(value, like)):
+        raise GuidanceError(f"{base} cannot take {text!r}; expected something like {option}={json.dumps(like)}")
+    return keyword, Window(steps=value) if keyword == "window" and value is not None else value
+
+
+def _fits(value: Any, like: Any) -> bool:
+    """Whether a value is of another's kind; where that is None, anything but a text."""
+    if isinstance(like, bool) or isinstance(value, bool):
+        return isinstance(like, bool) and isinstance(value, bool)
+    if isinstance(like, tuple):
+        return isinstance(value, tuple) and len(value) == len(like) and all(map(_fits, value, like))
+    if like is None:
+        return not isinstance(value, (str, dict))
+    return isinstance(value, (int, float) if isinstance(like, float) else type(like))

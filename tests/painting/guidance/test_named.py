@@ -1,0 +1,49 @@
+"""Methods by name, and the options in such a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenograph.errors import GuidanceError
+from scenograph.painting.guidance import METHODS, Backprop, Langevin, Window, base_of, method
+
+
+def test_options_stand_behind_the_name() -> None:
+    adaptive = method("naef+adaptive:r=0.1:O=2:guided=5:score=cfg:rho=[4, 1]")
+    assert adaptive == method("winwinlay", ratio=0.1, iterations=2, window=Window(steps=5), score="cfg", rho=(4, 1))
+    assert adaptive is not None and adaptive.update == Langevin(ratio=0.1, iterations=2, score="cfg")
+    backprop = method("aef+backprop:eta=10:threshold=null:guided=5")
+    assert backprop is not None and backprop.update == Backprop(eta=10, threshold=None)
+    assert base_of("aef+backprop:eta=10") == base_of("aef+backprop") == "aef+backprop"
+
+
+def test_what_is_asked_for_in_code_goes_first() -> None:
+    assert method("winwinlay:r=0.1", ratio=0.3) == method("winwinlay", ratio=0.3)
+
+
+def test_without_options_every_method_is_its_published_self() -> None:
+    for name, make in METHODS.items():
+        assert method(name) == (make() if make else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("winwin:r=1", "unknown method 'winwin'; known: plain, winwinlay"),
+        ("winwinlay:magic=1", "winwinlay has no option 'magic'; it has guided, scale, .*O, r, nu"),
+        ("aef+backprop:r=0.1", "aef.backprop has no option 'r'"),
+        ("plain:guided=3", "plain has no option 'guided'; it has none"),
+        ("winwinlay:r", "cannot take 'r'; expected something like r=0.06"),
+        ("winwinlay:r=much", "cannot take 'r=much'; expected something like r=0.06"),
+        ("winwinlay:r=true", "cannot take 'r=true'"),
+        ("winwinlay:r=null", "cannot take 'r=null'"),
+        ("winwinlay:O=2.5", "cannot take 'O=2.5'; expected something like O=4"),
+        ("winwinlay:guided=2.5", "cannot take 'guided=2.5'; expected something like guided=10"),
+        ("winwinlay:guided=0", "window needs steps >= 1"),
+        ("winwinlay:rho=[1]", r"cannot take 'rho=\[1\]'; expected something like rho=\[5.0, 0.0\]"),
+        ("winwinlay:score=best", "score is one of conditional, unconditional, cfg"),
+    ],
+)
+def test_bad_names(name: str, message: str) -> None:
+    with pytest.raises(GuidanceError, match=message):
+        method(name)
