@@ -107,6 +107,7 @@ def test_a_bad_layout_costs_one_line(tmp_path: Path, run: Run, kind: str, comman
         ("paint missing.json", "cannot be read"),
         ("paint .", "cannot be read"),
         ("paint good.json --method magic", "magic"),
+        ("paint good.json --method winwinlay:r=much --model no-such-model", "expected something like r=0.06"),
         ("paint good.json --scheduler magic", "magic"),
         ("paint good.json --seed one", "one"),
         ("paint good.json --magic", "magic"),
@@ -131,7 +132,7 @@ def test_a_bad_layout_costs_one_line(tmp_path: Path, run: Run, kind: str, comman
         ("world scenes 0 --out new", "0"),
         ("world scenes 1 --out good.json", "good.json"),
         ("world sheet --out good.json/sheet.png", "cannot write"),
-        ("bench guidance --set magic=1", "magic"),
+        ("bench guidance --methods plain,winwinlay:magic=1", "winwinlay has no option 'magic'"),
         ("bench guidance --methods magic", "magic"),
         ("bench guidance --layouts missing.jsonl", "missing.jsonl"),
         ("bench guidance --layouts good.json --layouts ./good.json", "same short names"),
@@ -246,6 +247,7 @@ def test_examples_speak_the_worlds_language(path: Path) -> None:
 def test_painted_again_is_the_same_picture(tmp_path: Path, run: Run, tiny: Path) -> None:
     layout, first, second = written(tmp_path / "scene.json", GOOD), tmp_path / "first.png", tmp_path / "second.png"
     words = ["--model", tiny / "sd", "--steps", 2, "--seed", 7, "--scheduler", "euler", "--negative", "black"]
+    words += ["--method", "winwinlay:r=0.2:guided=1"]
     assert run("paint", layout, *words, "--out", first) == (0, f"{first}\n", "")
     assert run("paint", first, "--out", second) == (0, f"{second}\n", "")
     assert second.read_bytes() == first.read_bytes()

@@ -220,7 +220,7 @@ def paint(
     orders = _read_orders(files, given) + _plan_orders(prompts, planner, given)
     if not orders:
         raise LayoutError("nothing to paint; expected layout files, painted pictures, or --prompt TEXT")
-    _check_prompts(orders)
+    _check_orders(orders)
     paths = iter(destinations(out, [order.name for order in orders]))
     for order, painting in _paint(orders, place, batch_size):
         path = next(paths)
@@ -261,10 +261,18 @@ def _plan_orders(prompts: Sequence[str], planner: Callable[[], Planner], given: 
     return orders
 
 
-def _check_prompts(orders: Sequence[Order]) -> None:
-    """Raises PhraseError for a layout whose words cannot be composed to a prompt."""
+def _check_orders(orders: Sequence[Order]) -> None:
+    """Raises PhraseError for a layout whose words cannot be composed to a prompt, GuidanceError for a method's option
+    that it does not have.
+    """
     for order in orders:
         order.layout.prompt(strict=order.settings["strict"], template=order.settings["template"])
+    changed = {order.settings["method"] for order in orders if ":" in (order.settings["method"] or "")}
+    if changed:
+        from scenograph.painting.guidance import method
+
+        for name in sorted(changed):
+            method(name)
 
 
 def _read_recipe(file: Path, given: dict[str, Any]) -> tuple[Layout, dict[str, Any]]:
