@@ -8,7 +8,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from diffusers import AutoencoderKL
 
 from tests.training.test_stages import PLAN, stage, unified
 
@@ -44,15 +46,40 @@ for name in ("pmtp", "djo", "cycle"):
 """
 
 
-def test_stages_of_the_unified_model_run_in_two_processes(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(_SCRIPT)
+_EMBEDDED = """
+import sys
+
+import torch
+
+from scenograph.recipes import embedded
+
+torch.set_num_threads(1)
+embedded._SCENES = {"train": (20, 0)}
+print(embedded.train_embedded("vae", sys.argv[1], steps=2))
+"""
+
+
+def in_two_processes(script: str, folder: Path) -> None:
+    (folder / "train.py").write_text(script)
     root = Path(__file__).parent.parent.parent
     env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     # On CPUs `accelerate launch` needs MPI for more than one process; torchrun sets what accelerate reads just so.
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launch, str(tmp_path / "train.py"), str(tmp_path)]
+    command = [*launch, str(folder / "train.py"), str(folder)]
     done = subprocess.run(command, env=env, cwd=root, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_an_embedded_model_is_trained_and_saved_once(tmp_path: Path) -> None:
+    in_two_processes(_EMBEDDED, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scenes-train", "train.py", "vae"]
+    assert not list(tmp_path.rglob("*partial*"))
+    assert isinstance(AutoencoderKL.from_pretrained(tmp_path / "vae" / "model"), AutoencoderKL)
+    assert len(np.load(tmp_path / "scenes-train" / "images.npy")) == 20
+
+
+def test_stages_of_the_unified_model_run_in_two_processes(tmp_path: Path) -> None:
+    in_two_processes(_SCRIPT, tmp_path)
 
     def trained(name: str) -> dict[str, torch.Tensor]:
         state: dict[str, torch.Tensor] = torch.load(tmp_path / f"{name}.pt", weights_only=True)

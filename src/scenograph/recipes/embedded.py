@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from diffusers import AutoencoderKL
@@ -96,7 +97,14 @@ class _Site:
 
     def drawn(self, split: Split) -> DrawnScenes:
         count, seed = _SCENES[split]
-        return draw_scenes(self.run / f"scenes-{split}", count, seed=seed, split=split, workers=self.workers)
+        with PartialState().main_process_first():  # the other processes of a training find them drawn
+            return draw_scenes(self.run / f"scenes-{split}", count, seed=seed, split=split, workers=self.workers)
+
+    def latents(self, vae: AutoencoderKL, drawn: DrawnScenes) -> np.ndarray:
+        """What the diffusion models learn from."""
+        count = self.recipe("tiny-sd").scenes
+        with PartialState().main_process_first():
+            return cache_latents(vae, drawn, self.run / "latents.npy", count=count)
 
     def recipe(self, name: str) -> Any:
         """The recipe with the asked number of steps."""
@@ -144,7 +152,7 @@ def _painter(site: _Site, name: str, out: Path) -> None:
     vae = AutoencoderKL.from_pretrained(site.model("vae")).eval()
     tower = CLIPTextModel.from_pretrained(site.model("text-b"))
     recipe, where, start = site.recipe(name), site.folder(name), site.start(name)
-    latents = cache_latents(vae, drawn, site.run / "latents.npy", count=recipe.scenes)
+    latents = site.latents(vae, drawn)
     unet = train_diffusion(recipe, drawn, latents, tokenizer, tower, where, start=start)
     stable_diffusion(unet, vae, tokenizer, tower).save_pretrained(out)
 
@@ -153,8 +161,7 @@ def _grounded(site: _Site, base: str) -> tuple[Any, Grounded]:
     """The pipeline of a published model, and drawn scenes with the latents that tiny-sd learnt from."""
     _, pipeline = load_pipeline(base, device="cpu", dtype=torch.float32)
     drawn = site.drawn("train")
-    latents = cache_latents(pipeline.vae, drawn, site.run / "latents.npy", count=site.recipe("tiny-sd").scenes)
-    return pipeline, of_scenes(drawn, latents)
+    return pipeline, of_scenes(drawn, site.latents(pipeline.vae, drawn))
 
 
 def _gligen(site: _Site, name: str, out: Path) -> None:
@@ -181,7 +188,8 @@ def _vq(site: _Site, name: str, out: Path) -> None:
 
 def _paired(site: _Site, unified: Unified) -> Paired:
     drawn = site.drawn("train")
-    tokens = cache_tokens(unified, drawn, site.run / "tokens.npy", count=janus.PAIRS)
+    with PartialState().main_process_first():
+        tokens = cache_tokens(unified, drawn, site.run / "tokens.npy", count=janus.PAIRS)
     return paired_scenes(drawn, tokens)
 
 
@@ -291,13 +299,18 @@ def train_embedded(
         torch.set_num_threads(threads)
     site = _Site(run=Path(run), steps=steps, workers=threads or os.cpu_count() or 1, warm=warm)
     story, _, _ = _STORIES[name]
-    path = site.folder(name) / "model"
-    if not path.exists() or _unfinished(site, name):
-        fresh = path.with_name("model.partial")
+    path, process = site.folder(name) / "model", PartialState()
+    wanted = not path.exists() or _unfinished(site, name)
+    process.wait_for_everyone()  # the first to be done must not change what another one finds
+    if wanted:
+        fresh = path.with_name(f"model.partial-{process.process_index}")
         shutil.rmtree(fresh, ignore_errors=True)
         story(site, name, fresh)
-        _exchange(fresh, path)
-    if name not in EMBEDDED or not PartialState().is_main_process:
+        if process.is_main_process:
+            _exchange(fresh, path)
+        shutil.rmtree(fresh, ignore_errors=True)  # every process has made the same model
+        process.wait_for_everyone()
+    if name not in EMBEDDED or not process.is_main_process:
         return path
     if steps is not None and steps != getattr(recipes, name.replace("-", "_"))().plan.steps:
         return path  # a try-out: only the recipe's own plan replaces the weights that users get

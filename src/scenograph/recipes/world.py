@@ -76,7 +76,7 @@ def tiny_sd() -> DiffusionRecipe:
 
     In the shipped one the cells tell what they show from step 12 000 only, and noisy steps weigh more from 17 000 on.
     """
-    plan = Plan(steps=36_000, batch=32, lr=1e-3, seed=2, warmup=500, ema=0.9993, weight_decay=0.01)
+    plan = Plan(steps=30_000, batch=32, lr=1e-3, seed=2, warmup=500, ema=0.9993, weight_decay=0.01)
     return DiffusionRecipe(name="tiny-sd", plan=plan, scenes=24_000)
 
 
