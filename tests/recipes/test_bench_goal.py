@@ -21,7 +21,7 @@ from scenograph.models.families import FAMILIES
 from scenograph.models.gated import add_gates
 from scenograph.painting import Painter
 from scenograph.recipes import bench_goal
-from scenograph.recipes.bench_goal import GoalBench, _judged, _painted, _removed, _seeds
+from scenograph.recipes.bench_goal import GoalBench, _judged, _painted, _pairs, _pooled, _removed, _seeds
 from scenograph.recipes.bench_tables import goal_tables
 from scenograph.recipes.goal_rows import Row
 from tests.recipes.fakes import DogJudge
@@ -41,7 +41,8 @@ def test_it_paints_judges_pools_and_goes_on(tmp_path: Path, monkeypatch: pytest.
     judge: Any = DogJudge()
     monkeypatch.setattr(bench_goal, "judge", lambda letter: Judges(detector=judge, reader=judge, clip=judge))
     monkeypatch.setattr(Painter, "from_pretrained", _painter)
-    rows = [Row(name=name, recipe=None) for name in ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2")]
+    names = ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2")
+    rows = [Row(name=name, recipe=None, family=name[:-2] if name[-1].isdigit() else "") for name in names]
     monkeypatch.setattr(bench_goal, "rows_of", lambda table, seeds: rows)
     plan = GoalBench(prompts=2, seeds=1, trainings=2, steps=1, resamples=20)
     out, readme = tmp_path / "goal.json", tmp_path / "README.md"
@@ -118,7 +119,29 @@ def test_tables_are_told_apart_by_the_command() -> None:
 
 
 def test_the_trainings_of_a_row_share_the_seeds() -> None:
-    rows = [Row(name=name, recipe=None) for name in ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2", "goal 3")]
+    rows = [
+        Row(name=name, recipe=None, family=family)
+        for name, family in zip(
+            ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2", "goal 3"),
+            ("", "ldm", "goal", "ldm", "goal", "goal"),
+            strict=True,
+        )
+    ]
     shared = [_seeds(GoalBench(seeds=3), row, rows) for row in rows]
     assert shared == [[0, 1, 2], [0, 2], [0], [1], [1], [2]]
     assert [_seeds(GoalBench(seeds=1), row, rows) for row in rows] == [[0]] * len(rows), "every training paints"
+
+
+def test_ablations_are_compared_with_what_aligns_nothing() -> None:
+    five = ("frozen", "L_LDM", "+ MAAlign", "GOAL", "drawn")
+    assert _pairs(dict.fromkeys(five)) == [
+        ("L_LDM", "frozen"),
+        ("+ MAAlign", "frozen"),
+        ("GOAL", "frozen"),
+        ("+ MAAlign", "L_LDM"),
+        ("GOAL", "L_LDM"),
+    ]
+    seven = ("L_LDM", "mid 8 x 8", "up 16 x 16", "drawn")
+    assert _pairs(dict.fromkeys(seven)) == [("mid 8 x 8", "L_LDM"), ("up 16 x 16", "L_LDM")]
+    rows = [Row(name=name, recipe=None) for name in seven]
+    assert not _pooled(rows, {}), "the size of a layer is no number of a training"

@@ -38,7 +38,10 @@ def test_what_each_row_turns_off() -> None:
     assert weights == expected
     six = {row.name: row.recipe for row in rows_of("6", 1)}
     halves = {name: (r.local_weight, r.global_weight) for name, r in six.items() if r}
-    assert halves == {"local": (1, 0), "global": (0, 1), "local + global": (1, 1)}
+    assert halves == {"L_LDM": (1, 1), "local": (1, 0), "global": (0, 1), "local + global": (1, 1)}
+    for table in TABLES:
+        (control,) = [row.recipe for row in rows_of(table, 1) if row.name == "L_LDM"]
+        assert control and control.alpha == control.beta == 0, "always in the table"
 
 
 def test_the_same_training_has_the_same_name_in_every_table() -> None:
@@ -50,6 +53,8 @@ def test_the_same_training_has_the_same_name_in_every_table() -> None:
 def test_the_main_table_pairs_control_and_goal_by_seed() -> None:
     rows = rows_of(None, 3)
     assert [row.name for row in rows] == ["tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2", "ldm 3", "goal 3"]
+    assert [row.family for row in rows] == ["", *["ldm", "goal"] * 3]
+    assert not any(row.family for table in TABLES for row in rows_of(table, 1))
     for control, goal in zip(rows[1::2], rows[2::2], strict=True):
         assert control.recipe and goal.recipe
         alike = replace(goal.recipe, name=control.recipe.name, alpha=0.0, beta=0.0)
@@ -87,7 +92,7 @@ def test_a_row_is_trained_once_and_refused_after_its_base_has_changed(
     assert len(trainings) == 1 and (Path(place) / DELTA).exists()
     with torch.no_grad():
         parts["vae"].post_quant_conv.bias += 0.5
-    with pytest.raises(TrainingError, match="another tiny-gligen"):
+    with pytest.raises(TrainingError, match="began from another checkpoint"):
         train_row(row, drawn, tmp_path)
 
 

@@ -19,10 +19,11 @@ from scenograph.layout import Box, Instance, Layout
 from scenograph.models.gated import add_gates, is_gate
 from scenograph.painting.attention import observe
 from scenograph.recipes import world as recipes
-from scenograph.training.alignment import decoder_layers
+from scenograph.training.alignment import decoder_layers, named
 from scenograph.training.clip import build_clip
-from scenograph.training.gligen import GligenRecipe, train_gligen
-from scenograph.training.goal import GoalRecipe, _named, goal_loss, is_trained, train_goal
+from scenograph.training.diffusion import step_weights
+from scenograph.training.gligen import GligenRecipe, denoising_loss, train_gligen
+from scenograph.training.goal import GoalRecipe, goal_loss, is_trained, train_goal
 from scenograph.training.grounded import Grounded, draw_batch, encode_pictures
 from scenograph.training.loop import Plan
 from tests.tiny import tiny_sd_parts
@@ -120,6 +121,30 @@ def test_the_loss_is_the_weighted_sum(clip: TransformersClip) -> None:
     assert set(parts) == {"ldm"} and plain.item() == pytest.approx(parts["ldm"].item())
 
 
+def test_weights_of_steps_have_a_mean_of_one() -> None:
+    schedule = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    made, rngs = pipeline(), [np.random.default_rng(i) for i in range(6)]
+    batch = draw_batch(data(), rngs, made.tokenizer, timesteps=1000, drop_caption=0.1, drop_grounding=0.1)
+    seen = torch.zeros_like(batch.noise_BCHW)
+    assert denoising_loss(schedule, batch, seen).item() == pytest.approx(batch.noise_BCHW.square().mean().item())
+    weights_T = step_weights(schedule, torch.arange(1000), 5.0, 10.0)
+    weights_B = weights_T[batch.t_B] / weights_T.mean()
+    expected = (weights_B * batch.noise_BCHW.square().mean((1, 2, 3))).mean().item()
+    assert denoising_loss(schedule, batch, seen, (5.0, 10.0)).item() == pytest.approx(expected)
+    velocity = DDPMScheduler.from_config(schedule.config, prediction_type="v_prediction")
+    with pytest.raises(TrainingError, match="are for epsilon, not v_prediction"):
+        denoising_loss(velocity, batch, seen, (5.0, 10.0))
+
+
+def test_half_of_what_loses_its_caption_loses_its_grounding() -> None:
+    rngs = [np.random.default_rng(i) for i in range(600)]
+    batch = draw_batch(data(), rngs, pipeline().tokenizer, timesteps=10, drop_caption=0.5, drop_grounding=0.1)
+    ungrounded = {told: [not x.instances for x, y in zip(batch.layouts, batch.told, strict=True) if y == told]
+                  for told in (True, False)}  # fmt: skip
+    assert np.mean(ungrounded[True]) == pytest.approx(0.1, abs=0.06)
+    assert np.mean(ungrounded[False]) == pytest.approx(0.5, abs=0.09)
+
+
 def test_late_steps_are_left_out_of_the_semantics(clip: TransformersClip) -> None:
     recipe = GoalRecipe(name="g", plan=PLAN, max_timestep=-1)
     _, parts = losses(recipe, clip, pipeline(gated=True))
@@ -134,7 +159,7 @@ def test_only_what_the_caption_names_is_looked_for() -> None:
     words = [("a cat", None), ("a dog", None), ("a dog", None), ("a bird", "the bird")]
     boxes = [Box(0.1 * i, 0.2, 0.1 * i + 0.3, 0.6) for i in range(len(words))]
     instances = tuple(Instance(caption=c, phrase=p, box=b) for (c, p), b in zip(words, boxes, strict=True))
-    (group,) = _named(tokenizer, Layout(caption="A category with two Dogs", instances=instances)).groups
+    (group,) = named(tokenizer, Layout(caption="A category with two Dogs", instances=instances)).groups
     ids = tokenizer("A category with two Dogs").input_ids
     assert group.phrase == "Dogs" and tokenizer.decode([ids[t] for t in group.tokens]).strip() == "dogs"
     assert group.boxes == tuple(boxes[1:3])

@@ -209,15 +209,9 @@ def _judged(pictures: Sequence[Sequence[Image.Image]], items: Sequence[WorldItem
     )
 
 
-def _family(row: Row) -> str:
-    """ "goal" of "goal 1", the first of several trainings; empty for a row that has one."""
-    name, _, number = row.name.rpartition(" ")
-    return name if number.isdigit() else ""
-
-
 def _seeds(bench: GoalBench, row: Row, rows: Sequence[Row]) -> list[int]:
     """The trainings of a row share the sampling seeds: together they paint as many pictures as any other row."""
-    family = [one.name for one in rows if one == row or (_family(row) and _family(one) == _family(row))]
+    family = [one.name for one in rows if one == row or (row.family and one.family == row.family)]
     place = family.index(row.name)
     return list(range(place, bench.seeds, len(family))) or [place % bench.seeds]
 
@@ -226,8 +220,8 @@ def _pooled(rows: Sequence[Row], measured: Mapping[str, _Measured]) -> dict[str,
     """Rows of several trainings as one: "goal 1", "goal 2", … → "goal"."""
     families: dict[str, list[_Measured]] = {}
     for row in rows:
-        if _family(row):
-            families.setdefault(_family(row), []).append(measured[row.name])
+        if row.family:
+            families.setdefault(row.family, []).append(measured[row.name])
     pooled = {}
     for name, parts in families.items():
         pooled[name] = _Measured(
@@ -259,11 +253,14 @@ def _rows(
 
 
 def _pairs(estimates: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Which rows are compared: GOAL with the frozen GLIGEN and with its control; in an ablation each with the first."""
+    """Which rows are compared: GOAL with the frozen GLIGEN and with its control; in an ablation each row with those
+    that stand before it and align nothing.
+    """
     if "goal" in estimates:
         return [("goal", "tiny-gligen"), ("goal", "ldm"), ("ldm", "tiny-gligen")]
-    first, *others = [name for name in estimates if name != "drawn"]
-    return [(name, first) for name in others]
+    names = [name for name in estimates if name != "drawn"]
+    bases = [name for name in names if name in ("frozen", "L_LDM")]
+    return [(name, base) for base in bases for name in names[names.index(base) + 1 :]]
 
 
 def _estimates(bench: GoalBench, items: Sequence[WorldItem], one: _Measured, judges: Judges) -> dict[str, Estimate]:

@@ -33,6 +33,7 @@ from scenograph.models.loading import load_pipeline
 from scenograph.painting.painter import Painter
 from scenograph.recipes import janus
 from scenograph.recipes import world as recipes
+from scenograph.recipes.fingerprints import check_base
 from scenograph.training import scores
 from scenograph.training.clip import train_clip
 from scenograph.training.cycle import train_cycle
@@ -157,21 +158,22 @@ def _painter(site: _Site, name: str, out: Path) -> None:
     stable_diffusion(unet, vae, tokenizer, tower).save_pretrained(out)
 
 
-def _grounded(site: _Site, base: str) -> tuple[Any, Grounded]:
+def _grounded(site: _Site, base: str, name: str) -> tuple[Any, Grounded]:
     """The pipeline of a published model, and drawn scenes with the latents that tiny-sd learnt from."""
     _, pipeline = load_pipeline(base, device="cpu", dtype=torch.float32)
+    check_base(site.folder(name), pipeline)
     drawn = site.drawn("train")
     return pipeline, of_scenes(drawn, site.latents(pipeline.vae, drawn))
 
 
 def _gligen(site: _Site, name: str, out: Path) -> None:
-    pipeline, data = _grounded(site, "tiny-sd")
+    pipeline, data = _grounded(site, "tiny-sd", name)
     base = {key: tensor.clone() for key, tensor in pipeline.unet.state_dict().items()}
     save_delta(train_gligen(site.recipe(name), data, pipeline, site.folder(name)), base, out, name="tiny-sd")
 
 
 def _goal(site: _Site, name: str, out: Path) -> None:
-    pipeline, data = _grounded(site, "tiny-gligen")
+    pipeline, data = _grounded(site, "tiny-gligen", name)
     _, plain = load_pipeline("tiny-sd", device="cpu", dtype=torch.float32)
     clip = TransformersClip.from_pretrained("clip-b")
     unet = train_goal(site.recipe(name), data, pipeline, clip, site.folder(name))
@@ -229,6 +231,11 @@ def _painter_scores(path: Path) -> dict[str, float]:
     return {**scores.vae_scores(painter.pipeline.vae), **scores.painter_scores(painter, *judges)}
 
 
+def _gligen_scores(path: Path) -> dict[str, float]:
+    detector = load_detector("detector-a")
+    return {**_painter_scores(path), **scores.grounded_scores(Painter.from_pretrained(str(path)), detector)}
+
+
 # In the order of training: name -> (story, scores, what the card says).
 _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path], dict[str, float]], str]] = {
     "tokenizer": (_tokenizer, _no_scores, "Byte-level BPE of the small world's captions, in CLIP's format."),
@@ -270,8 +277,8 @@ _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path]
         lambda p: scores.detector_scores(load_detector(p)),
         "Judge B's detector: D-FINE. May select, reward and train.",
     ),
-    "tiny-gligen": (_gligen, _painter_scores, "tiny-sd with GLIGEN's gated layers, as a delta: boxes are learned."),
-    "tiny-goal": (_goal, _painter_scores, "tiny-gligen aligned by region (GOAL), as a delta of tiny-sd."),
+    "tiny-gligen": (_gligen, _gligen_scores, "tiny-sd with GLIGEN's gated layers, as a delta: boxes are learned."),
+    "tiny-goal": (_goal, _gligen_scores, "tiny-gligen aligned by region (GOAL), as a delta of tiny-sd."),
     "vq": (_vq, _no_scores, "Image tokens of tiny-janus."),
     "janus-pmtp": (_janus_pmtp, _no_scores, "tiny-janus after stage 1."),
     "janus-djo": (_janus_djo, _no_scores, "tiny-janus after stages 1 and 2."),

@@ -1,17 +1,20 @@
-"""What tells one run's pictures from another's: digests of weights and of code, for pictures that are kept."""
+"""What tells one run from another: digests of weights and of code, for pictures and trainings that go on."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 import scenograph
+from scenograph.errors import TrainingError
+from scenograph.files import write_whole
 
-__all__ = ["code_digest", "weights_digest"]
+__all__ = ["check_base", "code_digest", "weights_digest"]
 
 _PACKAGE = Path(scenograph.__file__).parent
 
@@ -39,3 +42,17 @@ def code_digest(*places: str, root: Path = _PACKAGE) -> str:
         for path in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def check_base(folder: Path, pipeline: Any) -> None:
+    """Notes which checkpoint the training in `folder` begins from; raises TrainingError when it began from another.
+
+    A delta would otherwise hold what the two bases differ in.
+    """
+    digest = weights_digest([pipeline.unet, pipeline.vae, pipeline.text_encoder])
+    note = folder / "base.txt"
+    if note.exists() and note.read_text(encoding="utf-8").strip() != digest:
+        raise TrainingError(f"{folder} began from another checkpoint than there is now; delete it to train it anew")
+    if not any((folder / part).exists() for part in ("checkpoint.pt", "model")):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(note, digest + "\n")

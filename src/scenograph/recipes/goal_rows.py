@@ -5,7 +5,7 @@
     table 6   DSAlign's halves: local, global, both
     table 7   where MAAlign reads: mid 8 x 8, down 16 x 16, up 16 x 16
 
-Rows that are the same training are trained once. A row's delta lies in `RUN/goal/NAME/model`; the main table's first
+L_LDM alone is in every table. Rows that are the same training are trained once. A row's delta lies in `RUN/goal/NAME/model`; the main table's first
 GOAL is tiny-goal itself, in `RUN/tiny-goal`, whoever trained it first.
 """
 
@@ -21,13 +21,12 @@ import torch
 
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.errors import TrainingError
-from scenograph.files import write_whole
 from scenograph.judging.clip import TransformersClip
 from scenograph.models.gated import DELTA, save_delta
 from scenograph.models.loading import load_pipeline
 from scenograph.painting.attention import cross_attentions
 from scenograph.recipes import world as recipes
-from scenograph.recipes.fingerprints import weights_digest
+from scenograph.recipes.fingerprints import check_base
 from scenograph.training.diffusion import cache_latents
 from scenograph.training.goal import GoalRecipe, train_goal
 from scenograph.training.grounded import of_scenes
@@ -46,10 +45,14 @@ _DSA = replace(_GOAL, name="dsa", beta=0.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of a table: what readers see, and the training behind it (None: tiny-gligen as it is)."""
+    """A row of a table: what readers see, and the training behind it (None: tiny-gligen as it is).
+
+    `family` is what several trainings of one recipe are called together.
+    """
 
     name: str
     recipe: GoalRecipe | None
+    family: str = ""
 
 
 TABLES: Mapping[str, tuple[Row, ...]] = {
@@ -61,13 +64,17 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
         Row(name="GOAL", recipe=_GOAL),
     ),
     "6": (
+        Row(name="L_LDM", recipe=_LDM),
         Row(name="local", recipe=replace(_GOAL, name="local", global_weight=0.0)),
         Row(name="global", recipe=replace(_GOAL, name="global", local_weight=0.0)),
         Row(name="local + global", recipe=_GOAL),
     ),
-    "7": tuple(
-        Row(name=place, recipe=_GOAL if place.startswith("up") else replace(_GOAL, name=place.replace(" ", "")))
-        for place in _LAYERS
+    "7": (
+        Row(name="L_LDM", recipe=_LDM),
+        *(
+            Row(name=place, recipe=_GOAL if place.startswith("up") else replace(_GOAL, name=place.replace(" ", "")))
+            for place in _LAYERS
+        ),
     ),
 }
 
@@ -83,7 +90,9 @@ def rows_of(table: str | None, seeds: int) -> list[Row]:
             for row in (_LDM, _GOAL):
                 plan = replace(row.plan, seed=row.plan.seed + seed)
                 name = _SHIPPED.name if row is _GOAL and not seed else f"{row.name}-{seed}"
-                rows.append(Row(name=f"{row.name} {seed + 1}", recipe=replace(row, name=name, plan=plan)))
+                rows.append(
+                    Row(name=f"{row.name} {seed + 1}", recipe=replace(row, name=name, plan=plan), family=row.name)
+                )
         return rows
     if table not in TABLES:
         raise TrainingError(f"no table {table!r}; expected one of: {', '.join(TABLES)}")
@@ -106,7 +115,7 @@ def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
     folder = run / row.recipe.name if row.recipe.name == _SHIPPED.name else run / "goal" / row.recipe.name
     out = folder / "model"
     _, pipeline = load_pipeline("tiny-gligen", device="cpu", dtype=torch.float32)
-    _check_base(folder, weights_digest([pipeline.unet, pipeline.vae, pipeline.text_encoder]))
+    check_base(folder, pipeline)
     if (out / DELTA).exists() and facts_of(folder).get("steps", row.recipe.plan.steps) >= row.recipe.plan.steps:
         return out
     _, plain = load_pipeline("tiny-sd", device="cpu", dtype=torch.float32)
@@ -120,16 +129,6 @@ def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     return out
-
-
-def _check_base(folder: Path, digest: str) -> None:
-    """Rows of a table begin from one checkpoint; what each began from is noted when it begins."""
-    note = folder / "base.txt"
-    if note.exists() and note.read_text(encoding="utf-8").strip() != digest:
-        raise TrainingError(f"{folder} began from another tiny-gligen than there is now; delete it to train it anew")
-    if not any((folder / part).exists() for part in ("checkpoint.pt", "model")):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(note, digest + "\n")
 
 
 def _layers(name: str, unet: Any) -> tuple[str, ...] | None:

@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+_TINY_SD_WEIGHTS = (5.0, 10.0)  # of the noise steps, for whatever goes on from tiny-sd
+
+
 def text_b() -> TextRecipe:
     """Text tower of every embedded painter and of CLIP B: `scenograph train text-b`."""
     return TextRecipe(name="text-b", plan=Plan(steps=3000, batch=64, lr=1.5e-3, seed=11, warmup=200, ema=0.998))
@@ -74,10 +77,12 @@ def vq() -> VqRecipe:
 def tiny_sd() -> DiffusionRecipe:
     """The embedded Stable Diffusion, 4.9 M parameters in the UNet: `scenograph train tiny-sd`.
 
-    In the shipped one the cells tell what they show from step 12 000 only, and noisy steps weigh more from 17 000 on.
+    In the shipped one the cells tell what they show from step 12 000 only, noisy steps weigh more from 17 000 on, and
+    words are held to what they name from 24 000 on.
     """
     plan = Plan(steps=30_000, batch=32, lr=1e-3, seed=2, warmup=500, ema=0.9993, weight_decay=0.01)
-    return DiffusionRecipe(name="tiny-sd", plan=plan, scenes=24_000)
+    gamma, structure = _TINY_SD_WEIGHTS
+    return DiffusionRecipe(name="tiny-sd", plan=plan, scenes=24_000, snr_gamma=gamma, structure=structure)
 
 
 def detector_a() -> DetectorRecipe:
@@ -105,13 +110,13 @@ def reader_b() -> ReaderRecipe:
 def tiny_gligen() -> GligenRecipe:
     """Gated layers on tiny-sd: `scenograph train tiny-gligen`."""
     plan = Plan(steps=6000, batch=32, lr=6e-4, seed=7, warmup=200, ema=0.999)
-    return GligenRecipe(name="tiny-gligen", plan=plan)
+    return GligenRecipe(name="tiny-gligen", plan=plan, weights=_TINY_SD_WEIGHTS)
 
 
 def tiny_goal() -> GoalRecipe:
-    """tiny-gligen aligned by region with CLIP B, the paper's weights: `scenograph train tiny-goal`."""
+    """tiny-gligen aligned by region with CLIP B, the paper's α and β: `scenograph train tiny-goal`."""
     plan = Plan(steps=3000, batch=16, lr=1e-4, seed=8, warmup=100, final_lr=1.0, ema=0.998)
-    return GoalRecipe(name="tiny-goal", plan=plan)
+    return GoalRecipe(name="tiny-goal", plan=plan, weights=_TINY_SD_WEIGHTS)
 
 
 def janus_pmtp() -> PmtpRecipe:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ def _retold(scene: Scene, words: Random) -> Scene:
     return scene if words.random() < 0.3 else replace(scene, described=retell(scene, words))
 
 
-def step_weights(schedule: DDIMScheduler, t_B: Tensor, gamma: float | None, structure: float) -> Tensor:
+def step_weights(schedule: Any, t_B: Tensor, gamma: float | None, structure: float) -> Tensor:
     """Weights of the epsilon errors: min-SNR at little noise, those of v-prediction at much of it.
 
     An epsilon error shrinks with the noise: the plain mean hardly looks at the steps that decide what stands where.

@@ -16,20 +16,27 @@ import torch.nn.functional as F
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from scenograph.errors import TrainingError
 from scenograph.models.gated import add_gates, is_gate
 from scenograph.painting.gligen import ground
+from scenograph.training.diffusion import step_weights
 from scenograph.training.grounded import Batch, Grounded, draw_batch
 from scenograph.training.loop import Plan, Run
 
-__all__ = ["GligenRecipe", "conditioned", "denoising_target", "train_gligen"]
+__all__ = ["GligenRecipe", "conditioned", "denoising_loss", "denoising_target", "train_gligen"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GligenRecipe:
-    """Plan of one training of gated layers."""
+    """Plan of one training of gated layers.
+
+    Attributes:
+        weights: of the noise steps, as in `denoising_loss`; None is the plain mean of the papers.
+    """
 
     name: str
     plan: Plan
+    weights: tuple[float, float] | None = None
     drop_caption: float = 0.1
     drop_grounding: float = 0.1
     checkpointing: bool = False
@@ -51,13 +58,31 @@ def denoising_target(schedule: DDPMScheduler, batch: Batch) -> Tensor:
     return batch.noise_BCHW
 
 
+def denoising_loss(
+    schedule: DDPMScheduler, batch: Batch, seen_BCHW: Tensor, weights: tuple[float, float] | None = None
+) -> Tensor:
+    """L_LDM of a batch.
+
+    weights: (snr_gamma, structure) of `step_weights`, scaled to a mean of 1 over all steps, for a base model that was
+    trained so: the plain mean would pull it elsewhere. Epsilon predictions only; raises TrainingError for others.
+    """
+    target_BCHW = denoising_target(schedule, batch)
+    if weights is None:
+        return F.mse_loss(seen_BCHW.float(), target_BCHW)
+    if schedule.config.prediction_type != "epsilon":
+        raise TrainingError(f"weights of steps are for epsilon, not {schedule.config.prediction_type}; leave them out")
+    error_B = F.mse_loss(seen_BCHW.float(), target_BCHW, reduction="none").mean((1, 2, 3))
+    weights_T = step_weights(schedule, torch.arange(schedule.config.num_train_timesteps), *weights).to(error_B.device)
+    return (weights_T[batch.t_B] / weights_T.mean() * error_B).mean()
+
+
 def train_gligen(recipe: GligenRecipe, data: Grounded, pipeline: Any, folder: str | Path) -> Any:
     """Trains (or goes on training) the gated layers of a pipeline's UNet; returns that UNet with averaged weights.
 
     Args:
         pipeline: a stock SD pipeline; gates are added where it has none. Its other parts stay as they are.
     """
-    unet = add_gates(pipeline.unet, seed=recipe.plan.seed)
+    unet = add_gates(pipeline.unet, seed=recipe.plan.seed).to(memory_format=torch.channels_last)
     pipeline.register_modules(unet=unet)
     for name, parameter in unet.named_parameters():
         parameter.requires_grad_(is_gate(name))
@@ -81,7 +106,7 @@ def train_gligen(recipe: GligenRecipe, data: Grounded, pipeline: Any, folder: st
     for _, batch in run.batches(make):
         noisy = schedule.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.t_B)
         seen = run.model(noisy, batch.t_B, **conditioned(pipeline, batch)).sample
-        run.update(F.mse_loss(seen.float(), denoising_target(schedule, batch)))
+        run.update(denoising_loss(schedule, batch, seen, recipe.weights))
     run.finish()
     unet.disable_gradient_checkpointing()
     return unet.requires_grad_(False).eval()

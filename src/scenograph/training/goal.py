@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import DDPMScheduler
 from torch import Tensor
 
@@ -35,7 +34,7 @@ from scenograph.training.alignment import (
     named,
     one_step_estimate,
 )
-from scenograph.training.gligen import conditioned, denoising_target
+from scenograph.training.gligen import conditioned, denoising_loss
 from scenograph.training.grounded import Batch, Grounded, draw_batch
 from scenograph.training.loop import Plan, Run
 
@@ -53,6 +52,7 @@ class GoalRecipe:
         max_timestep: DSAlign reads estimates up to here only; beyond, a step promises nothing yet. None: all.
         by_noise: weigh DSAlign by √ᾱ_t, which undoes the 1/√ᾱ_t in the estimate's gradient.
         cropped: see `Semantics`.
+        weights: of the noise steps in L_LDM, as in `denoising_loss`; None is the paper's plain mean.
     """
 
     name: str
@@ -65,6 +65,7 @@ class GoalRecipe:
     max_timestep: int | None = None
     by_noise: bool = False
     cropped: bool = False
+    weights: tuple[float, float] | None = None
     drop_caption: float = 0.1
     drop_grounding: float = 0.1
     checkpointing: bool = False
@@ -97,6 +98,8 @@ def train_goal(
     if recipe.checkpointing:
         unet.enable_gradient_checkpointing()
         pipeline.vae.train().enable_gradient_checkpointing()  # its decoder's activations are the larger part
+    for part in (unet, pipeline.vae):
+        part.to(memory_format=torch.channels_last)
     run = Run(folder, recipe.plan, unet, what=recipe.name)
     pipeline.to(run.device)
     if clip is not None:
@@ -139,7 +142,7 @@ def goal_loss(
     """(L, its parts) of one batch."""
     noisy = schedule.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.t_B)
     seen = unet(noisy, batch.t_B, **conditioned(pipeline, batch)).sample.float()
-    denoising = F.mse_loss(seen, denoising_target(schedule, batch))
+    denoising = denoising_loss(schedule, batch, seen, recipe.weights)
     loss, parts = denoising, {"ldm": denoising}
     if observed is not None:
         inside, outside = _attention(observed, batch, pipeline, noisy)

@@ -26,6 +26,8 @@ from scenograph.world.scenes import retell
 
 __all__ = ["Batch", "Grounded", "Pictures", "draw_batch", "encode_pictures", "of_scenes"]
 
+_BOTH = 0.5  # of the samples without a caption
+
 
 class Pictures(Protocol):
     """A data set of pictures with layouts (`datasets.coco`, `datasets.goal2k`)."""
@@ -113,13 +115,17 @@ def draw_batch(
     drop_caption: float,
     drop_grounding: float,
 ) -> Batch:
-    """One sample for each generator, which alone decides it; instances beyond 30 are left out, the smallest first."""
+    """One sample for each generator, which alone decides it; instances beyond 30 are left out, the smallest first.
+
+    Half of those that lose their caption lose their grounding too: the unconditional half of classifier-free guidance
+    is the empty prompt with null grounding, which two independent draws would hardly ever show.
+    """
     picked, noises, times, captions, layouts, told = [], [], [], [], [], []
     for rng in rngs:
         index = int(rng.integers(len(data.latents_NCHW)))
         layout = data.layout(index, rng)
         told.append(bool(rng.random() >= drop_caption))
-        if rng.random() < drop_grounding:
+        if rng.random() < (drop_grounding if told[-1] else max(drop_grounding, _BOTH)):
             layout = replace(layout, instances=())
         elif len(layout.instances) > MOST:
             layout = replace(layout, instances=_largest(layout))

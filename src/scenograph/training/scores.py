@@ -22,6 +22,7 @@ from scenograph.world.vocabulary import COLOURS, NOUNS
 __all__ = [
     "clip_scores",
     "detector_scores",
+    "grounded_scores",
     "held_out",
     "painter_scores",
     "prompt_layouts",
@@ -126,6 +127,20 @@ def painter_scores(
         "one object: right noun (%)": 100 * float(np.mean(nouns)),
         "one object: right colour (%)": 100 * float(np.mean(colours)),
         "two objects: both nouns (%)": 100 * float(np.mean(both)),
+    }
+
+
+def grounded_scores(painter: Painter, detector: Detector, *, count: int = 200, steps: int = 25) -> dict[str, float]:
+    """COCO AP and mean IoU of a GLIGEN's pictures of held-out layouts, grounded in every step."""
+    asked = [s.layout for s in held_out(count)]
+    seeds = list(range(count))
+    paintings = painter.paint(asked, seeds=seeds, steps=steps, gligen_beta=1.0, batch_size=25, progress=False)
+    seen = detector.detect([p.image for p in paintings], tuple(NOUNS))
+    keys = ("ap", "ap50")
+    return {
+        "layouts": float(count),
+        **{f"boxes: {k.upper()}": v for k, v in Coco(asked, seen).scores.items() if k in keys},
+        "boxes: mean IoU": mean_iou(asked, seen),
     }
 
 
