@@ -14,6 +14,7 @@ from scenograph.judging.referring import (
     PhraseGrounder,
     class_means,
     grounded_boxes,
+    in_asked_order,
     referring_tallies,
     size_class,
 )
@@ -186,6 +187,14 @@ def test_expressions_of_a_picture_asked_together() -> None:
     grounder = Told({"a dog": RIGHT})
     assert grounded_boxes(images(1), [twice], grounder, together=True) == [[None, RIGHT, RIGHT]]
     assert grounder.asked == [(10, ("a cat", "a dog", "a dog"))]
+
+
+def test_boxes_of_equal_captions_are_shared_out_as_they_agree_best() -> None:
+    asked = [Instance(caption=c, box=b) for c, b in (("a dog", LEFT), ("a cat", LEFT), ("a dog", RIGHT))]
+    seen = [Instance(caption=c, box=b) for c, b in (("a dog", RIGHT), ("a dog", LEFT), ("a cow", LEFT))]
+    assert in_asked_order(asked, seen) == [LEFT, None, RIGHT]
+    assert in_asked_order(asked, seen[:1]) == [None, None, RIGHT]
+    assert in_asked_order(asked, []) == [None] * 3 and in_asked_order([], seen) == []
 
 
 def test_the_surest_box_of_an_open_vocabulary() -> None:

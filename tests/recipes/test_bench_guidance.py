@@ -95,18 +95,9 @@ def test_a_small_run_from_layouts_to_the_readme(
     with pytest.raises(ResultError, match="other layouts, seeds or settings"):
         again(replace(bench, steps=2))
     with monkeypatch.context() as patched:  # the painting code has changed since
-        patched.setattr(bench_guidance, "_source", lambda: "another version")
+        patched.setattr(bench_guidance, "code_digest", lambda place: "another version")
         with pytest.raises(ResultError, match="other layouts, seeds or settings"):
             again()
-
-
-def test_the_source_digest_follows_the_code(tmp_path: Path) -> None:
-    (tmp_path / "guidance").mkdir()
-    (tmp_path / "guidance" / "a.py").write_text("x = 1\n")
-    before = bench_guidance._source(tmp_path)
-    assert bench_guidance._source(tmp_path) == before
-    (tmp_path / "guidance" / "a.py").write_text("x = 2\n")
-    assert bench_guidance._source(tmp_path) != before != bench_guidance._source()
 
 
 def test_the_commit_is_that_of_the_start(tmp_path: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def test_every_way_is_trained_measured_and_pooled(
     readme.write_text("<!-- results:echogen-leak -->\n<!-- /results:echogen-leak -->\n")
     bench = LeakBench(rows=("shared", "two-passes"), trainings=2, train_steps=7, limit=3, resamples=10)
     bench_leak.run(bench, run=tmp_path, out=out, readme=readme)
-    assert trained == ["leak-shared-0", "leak-shared-1", "leak-two-passes-0", "leak-two-passes-1"]
+    assert trained == ["leak-shared-7-0", "leak-shared-7-1", "leak-two-passes-7-0", "leak-two-passes-7-1"]
     rows = {row["name"]: row for row in read_results(out)["rows"]}
     pair = ["shared 1", "shared 2", "shared", "two-passes 1", "two-passes 2", "two-passes"]
     assert list(rows) == [*pair, "shared − two-passes"]

@@ -16,8 +16,10 @@ from PIL import Image
 from scenograph.errors import TrainingError
 from scenograph.judging.clip import TransformersClip
 from scenograph.layout import Box, Instance, Layout
+from scenograph.models.families import FAMILIES
 from scenograph.models.gated import add_gates, is_gate
 from scenograph.painting.attention import observe
+from scenograph.painting.painter import Painter
 from scenograph.recipes import world as recipes
 from scenograph.training.alignment import decoder_layers, named
 from scenograph.training.clip import build_clip
@@ -26,6 +28,8 @@ from scenograph.training.gligen import GligenRecipe, denoising_loss, train_glige
 from scenograph.training.goal import GoalRecipe, goal_loss, is_trained, train_goal
 from scenograph.training.grounded import Grounded, draw_batch, encode_pictures
 from scenograph.training.loop import Plan
+from scenograph.training.scores import grounded_scores
+from tests.recipes.fakes import DogJudge
 from tests.tiny import tiny_sd_parts
 
 PLAN = Plan(steps=3, batch=2, lr=1e-3, seed=5, warmup=1, log_every=1, ema=None)
@@ -231,6 +235,12 @@ def test_two_samples_each_draw_what_four_draw_together() -> None:
     whole, parts = draw(both), [draw(half) for half in halves]
     assert torch.equal(whole.noise_BCHW, torch.cat([p.noise_BCHW for p in parts]))
     assert whole.layouts == [layout for p in parts for layout in p.layouts]
+
+
+def test_a_gligens_card_says_whether_boxes_work() -> None:
+    painter = Painter(FAMILIES["sd"], pipeline(gated=True), name="tiny")
+    found = grounded_scores(painter, DogJudge(), count=2, steps=1)
+    assert set(found) == {"layouts", "boxes: AP", "boxes: AP50", "boxes: mean IoU"} and found["layouts"] == 2
 
 
 def test_wrong_starts_are_one_line(tmp_path: Path, clip: TransformersClip) -> None:

@@ -25,9 +25,11 @@ from scenograph.training.detector import train_detector
 from scenograph.training.diffusion import cache_latents, stable_diffusion, train_diffusion
 from scenograph.training.loop import Run
 from scenograph.training.reader import GROUPS, train_reader
+from scenograph.training.scores import vq_scores
 from scenograph.training.text import train_text_tower
 from scenograph.training.tokenizer import MAX_TOKENS, train_tokenizer
 from scenograph.training.vae import train_vae
+from tests.recipes.fakes import DogJudge
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,7 @@ def test_vq_learns_keeps_its_codebook_alive_and_resumes(drawn: DrawnScenes, tmp_
         torch.manual_seed(0)
         sizes = {
             "num_embeddings": 16,
+            "num_patches": 8,
             "latent_channels": 32,
             "base_channels": 32,
             "channel_multiplier": [1, 1, 1, 1, 1],
@@ -165,3 +168,6 @@ def test_vq_learns_keeps_its_codebook_alive_and_resumes(drawn: DrawnScenes, tmp_
     lengths = whole.quantize.embedding.weight.norm(dim=-1)
     assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-5)
     assert not torch.allclose(whole.quantize.embedding.weight, fresh().quantize.embedding.weight)
+    found = vq_scores(whole, DogJudge(), count=3)
+    assert 0 < found["PSNR (dB)"] < 30 and 0 < found["codebook used (%)"] <= 100
+    assert 0 <= found["AP of reconstructions"] <= 100

@@ -18,7 +18,6 @@ is in pixels. Pictures are what intervals resample, because expressions of one p
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from math import sqrt
@@ -39,6 +38,7 @@ __all__ = [
     "PhraseGrounder",
     "class_means",
     "grounded_boxes",
+    "in_asked_order",
     "referring_tallies",
     "size_class",
 ]
@@ -131,13 +131,26 @@ def _one_by_one(
 def _together(
     images: Sequence[Image.Image], layouts: Sequence[Layout], grounder: PhraseGrounder
 ) -> Iterator[list[Box | None]]:
-    """Equal expressions of a picture get the boxes of that caption in their order; one that is not named is missing."""
     phrases = [[one.caption for one in layout.instances] for layout in layouts]
-    for said, seen in zip(phrases, _asked_for(grounder, images, phrases), strict=True):
-        named: dict[str, list[Box]] = defaultdict(list)
-        for one in seen.instances:
-            named[one.caption].append(one.box)
-        yield [named[caption].pop(0) if named[caption] else None for caption in said]
+    for layout, seen in zip(layouts, _asked_for(grounder, images, phrases), strict=True):
+        yield in_asked_order(layout.instances, seen.instances)
+
+
+def in_asked_order(asked: Sequence[Instance], seen: Sequence[Instance]) -> list[Box | None]:
+    """Of every asked instance the box that was found for its caption, None where there is none.
+
+    Nothing tells which of two equal captions is whose ("two dogs"): theirs are shared out so that IoUs are largest.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    boxes: list[Box | None] = [None] * len(asked)
+    for caption in {one.caption for one in asked}:
+        rows = [i for i, one in enumerate(asked) if one.caption == caption]
+        found = [one.box for one in seen if one.caption == caption]
+        ious = np.array([[asked[i].box.iou(box) for box in found] for i in rows]).reshape(len(rows), len(found))
+        for row, column in zip(*linear_sum_assignment(ious, maximize=True), strict=True):
+            boxes[rows[row]] = found[column]
+    return boxes
 
 
 def _asked_for(

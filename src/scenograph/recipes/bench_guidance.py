@@ -16,7 +16,6 @@ broken run continues. Expected: naef+adaptive > naef+backprop > aef+adaptive > a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Callable, Sequence
@@ -27,7 +26,6 @@ from typing import Any, Literal
 from PIL.Image import Image
 from tqdm import tqdm
 
-from scenograph import painting
 from scenograph.errors import ResultError
 from scenograph.grounding.detector import load_detector
 from scenograph.judging.attributes import AttributeReader
@@ -39,6 +37,7 @@ from scenograph.painting import Painter
 from scenograph.painting.guidance import Guidance, base_of, method
 from scenograph.recipes.bench_layouts import LayoutSet, layout_set
 from scenograph.recipes.bench_tables import guidance_tables, write_tables
+from scenograph.recipes.fingerprints import code_digest, weights_digest
 
 __all__ = [
     "METHODS",
@@ -184,16 +183,9 @@ def _what(bench: GuidanceBench) -> str:
 
 def _settings(bench: GuidanceBench, painter: Painter, guidances: dict[str, Guidance | None]) -> dict[str, str]:
     """Method → whatever determines its pictures besides layouts and seeds: the weights, the options and the code."""
-    shared = [_fingerprint(painter), _source(), bench.steps, bench.cfg, bench.scheduler]
+    weights = weights_digest([getattr(painter.pipeline, part) for part in ("unet", "text_encoder", "vae")])
+    shared = [weights, code_digest("painting"), bench.steps, bench.cfg, bench.scheduler]
     return {name: json.dumps([*shared, repr(guidance)]) for name, guidance in guidances.items()}
-
-
-def _source(folder: Path = Path(painting.__file__).parent) -> str:
-    """A digest of the code that paints, so that a continued run does not mix pictures of two versions of it."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _paint(painter: Painter, bench: GuidanceBench, guidance: Guidance | None, bar: Any) -> Paint:
@@ -221,12 +213,3 @@ def _reporter(bar: Any, verbose: bool) -> Callable[[str], None]:
             tqdm.write(line)
 
     return report
-
-
-def _fingerprint(painter: Painter) -> str:
-    """What tells one checkpoint from another of the same name, so that retraining does not mix pictures."""
-    digest = hashlib.sha256()
-    for part in ("unet", "text_encoder", "vae"):
-        for name, tensor in getattr(painter.pipeline, part).state_dict().items():
-            digest.update(f"{part}.{name}:{float(tensor.double().sum())!r};".encode())
-    return digest.hexdigest()

@@ -100,7 +100,7 @@ def leak_training(sharing: Sharing, seed: int, steps: int) -> Training:
     whole = recipes.janus_pmtp()
     plan = replace(_shortened(whole.plan, steps), seed=whole.plan.seed + seed)
     drop = 0.0 if sharing is Sharing.SHARED else whole.drop
-    name = f"leak-{sharing.value}-{seed}"
+    name = f"leak-{sharing.value}-{plan.steps}-{seed}"
     return Training(recipe=PmtpRecipe(name=name, plan=plan, sharing=sharing, drop=drop, parse=0.0))
 
 

@@ -8,6 +8,7 @@ Run: `scenograph train NAME --run RUN`, or `all`. Most of the time goes to tiny-
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from scenograph.datasets.drawn import DrawnScenes, draw_scenes
 from scenograph.errors import TrainingError
+from scenograph.files import write_whole
 from scenograph.grounding.detector import load_detector
 from scenograph.judging.attributes import AttributeReader
 from scenograph.judging.clip import TransformersClip
@@ -183,9 +185,11 @@ def _goal(site: _Site, name: str, out: Path) -> None:
 def _vq(site: _Site, name: str, out: Path) -> None:
     codec = janus.tiny_codec(site.model("tokenizer"))
     recipe = site.recipe(name)
-    train_vq(
-        recipe, janus.fresh_vq(codec, seed=recipe.plan.seed), site.drawn("train"), site.folder(name)
-    ).save_pretrained(out)
+    vq = train_vq(recipe, janus.fresh_vq(codec, seed=recipe.plan.seed), site.drawn("train"), site.folder(name))
+    vq.save_pretrained(out)
+    # What its tokens lose no later stage can win back, so look before those are trained.
+    found = scores.vq_scores(vq, load_detector("detector-a"))
+    write_whole(site.folder(name) / "scores.json", json.dumps(found, indent=1) + "\n")
 
 
 def _paired(site: _Site, unified: Unified) -> Paired:
@@ -284,7 +288,7 @@ _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path]
     "janus-djo": (_janus_djo, _no_scores, "tiny-janus after stages 1 and 2."),
     "tiny-janus": (
         _janus,
-        _no_scores,
+        lambda p: scores.vq_scores(load_unified(p).model.model.vqmodel, load_detector("detector-a")),
         "One autoregressive model that plans, paints and grounds (EchoGen), in transformers' Janus format.",
     ),
 }

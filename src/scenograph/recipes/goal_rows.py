@@ -5,8 +5,8 @@
     table 6   DSAlign's halves: local, global, both
     table 7   where MAAlign reads: mid 8 x 8, down 16 x 16, up 16 x 16
 
-L_LDM alone is in every table. Rows that are the same training are trained once. A row's delta lies in `RUN/goal/NAME/model`; the main table's first
-GOAL is tiny-goal itself, in `RUN/tiny-goal`, whoever trained it first.
+L_LDM alone is in every table. Rows that are the same training are trained once. A row's delta lies in
+`RUN/goal/NAME/model`; the main table's first GOAL is tiny-goal itself, in `RUN/tiny-goal`, whoever trained it first.
 """
 
 from __future__ import annotations
@@ -90,9 +90,8 @@ def rows_of(table: str | None, seeds: int) -> list[Row]:
             for row in (_LDM, _GOAL):
                 plan = replace(row.plan, seed=row.plan.seed + seed)
                 name = _SHIPPED.name if row is _GOAL and not seed else f"{row.name}-{seed}"
-                rows.append(
-                    Row(name=f"{row.name} {seed + 1}", recipe=replace(row, name=name, plan=plan), family=row.name)
-                )
+                recipe = replace(row, name=name, plan=plan)
+                rows.append(Row(name=f"{row.name} {seed + 1}", recipe=recipe, family=row.name))
         return rows
     if table not in TABLES:
         raise TrainingError(f"no table {table!r}; expected one of: {', '.join(TABLES)}")

@@ -15,6 +15,7 @@ from scenograph.training.reader import ReaderRecipe, convnext, resnet
 from scenograph.training.text import TextRecipe
 from scenograph.training.vae import VaeRecipe
 from scenograph.training.vq import VqRecipe
+from scenograph.unified.sampler import PAINTING, Sampling
 
 __all__ = [
     "clip_a",
@@ -132,6 +133,6 @@ def janus_djo() -> DjoRecipe:
 
 
 def tiny_janus() -> CycleRecipe:
-    """Stage 3, after stage 2; what is shipped: `scenograph train tiny-janus`."""
+    """Stage 3, after stage 2; what is shipped: `scenograph train tiny-janus`. Images are drawn as users draw them."""
     plan = Plan(steps=1500, batch=4, lr=5e-5, seed=24, warmup=50, final_lr=1.0, ema=0.99)
-    return CycleRecipe(name="tiny-janus", plan=plan)
+    return CycleRecipe(name="tiny-janus", plan=plan, sampling=Sampling(guidance=PAINTING))

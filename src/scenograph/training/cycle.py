@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scenograph.layout import Box, Layout
+from scenograph.judging.referring import in_asked_order
+from scenograph.layout import Box, Instance, Layout
 from scenograph.training.grpo import GrpoLoss, group_advantages, grpo_loss
 from scenograph.training.loop import Plan, Run
 from scenograph.training.paired import Stage
@@ -131,15 +132,20 @@ def _roll(
     drawn = sample_images(unified.model, prefixes, nulls=nulls, sampling=recipe.sampling, seeds=seeds)
     sees = reference if recipe.frozen_grounder else unified
     found = grounded_boxes(sees, drawn.tokens_BN, [[i.caption for i in layout.instances] for layout in repeated])
-    rewards = [
-        float(np.mean([box_reward(i.box, box, recipe.reward) for i, box in zip(layout.instances, boxes, strict=True)]))
-        for layout, boxes in zip(repeated, found, strict=True)
-    ]
+    rewards = [_earned(layout, boxes, recipe.reward) for layout, boxes in zip(repeated, found, strict=True)]
     # Under the very pass that is differentiated later, so that the first ratio is 1 to the last bit.
     old = _logs(unified.model, prefixes, drawn.tokens_BN, nulls, recipe.sampling) if recipe.updates > 1 else None
     kept = _logs(reference.model, prefixes, drawn.tokens_BN, nulls, recipe.sampling)
     rewards_BG = torch.tensor(rewards, device=kept.device).view(len(asked), recipe.group)
     return _Rollout(prefixes, nulls, drawn.tokens_BN, old, kept, rewards_BG)
+
+
+def _earned(layout: Layout, boxes: Sequence[Box], reward: Reward) -> float:
+    """The mean reward of a layout's boxes, found in the order of its instances; of equal captions any may be any's."""
+    asked = layout.instances
+    seen = [Instance(caption=one.caption, box=box) for one, box in zip(asked, boxes, strict=True)]
+    back = in_asked_order(asked, seen)
+    return float(np.mean([box_reward(one.box, box, reward) for one, box in zip(asked, back, strict=True) if box]))
 
 
 def _logs(

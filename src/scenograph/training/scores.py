@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from scenograph.judging.clip import TransformersClip, first_of, twin_accuracy
 from scenograph.judging.detection import Coco, Detector, mean_iou
 from scenograph.layout import Layout
 from scenograph.painting.painter import Painter
+from scenograph.unified.pictures import nearest_entries, pictures
 from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import CANVAS, Scene, scene_at, twin_captions
 from scenograph.world.vocabulary import COLOURS, NOUNS
@@ -28,6 +30,7 @@ __all__ = [
     "prompt_layouts",
     "reader_scores",
     "vae_scores",
+    "vq_scores",
 ]
 
 _HELD_OUT = 7  # the seed of every held-out sequence used here
@@ -46,6 +49,24 @@ def vae_scores(vae: AutoencoderKL, *, count: int = 256) -> dict[str, float]:
         seen = torch.cat([vae.decode(vae.encode(part).latent_dist.mean).sample for part in x.split(16)])
     error_B = ((seen.clamp(-1, 1) - x) / 2).square().mean((1, 2, 3))
     return {"PSNR (dB)": float((-10 * error_B.log10()).mean())}
+
+
+def vq_scores(vq: Any, detector: Detector, *, count: int = 500) -> dict[str, float]:
+    """Mean PSNR in dB of pictures through their tokens, the percent of the codebook that they use, and COCO AP on them:
+    nothing that is made of these tokens can be found better.
+    """
+    scenes = held_out(count)
+    x = torch.stack([torch.from_numpy(np.asarray(s.draw()).copy()) for s in scenes]).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        ids = torch.cat([nearest_entries(vq, part) for part in x.split(16)])
+        seen = torch.cat([vq.decode(part) for part in ids.split(16)])
+    error_B = ((seen.clamp(-1, 1) - x) / 2).square().mean((1, 2, 3))
+    asked = [s.layout for s in scenes]
+    return {
+        "PSNR (dB)": float((-10 * error_B.log10()).mean()),
+        "codebook used (%)": 100 * len(ids.unique()) / vq.quantize.num_embeddings,
+        "AP of reconstructions": Coco(asked, detector.detect(pictures(seen), tuple(NOUNS))).scores["ap"],
+    }
 
 
 def clip_scores(clip: TransformersClip, *, count: int = 1500) -> dict[str, float]:

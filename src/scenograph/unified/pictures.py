@@ -16,7 +16,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["image_tokens", "paint_tokens", "pictures", "pixels"]
+__all__ = ["image_tokens", "nearest_entries", "paint_tokens", "pictures", "pixels"]
 
 
 def pixels(images: Sequence[Image], side: int) -> Tensor:
@@ -43,8 +43,13 @@ def pictures(pixels_BCHW: Tensor) -> list[Image]:
 
 @torch.no_grad()
 def image_tokens(model: Any, pixels_BCHW: Tensor) -> Tensor:
-    """The image tokens (batch, tokens) of pixels in -1 … 1: per place the codebook entry of the nearest direction."""
-    vq = model.model.vqmodel
+    """The image tokens (batch, tokens) of pixels in -1 … 1."""
+    return nearest_entries(model.model.vqmodel, pixels_BCHW)
+
+
+@torch.no_grad()
+def nearest_entries(vq: Any, pixels_BCHW: Tensor) -> Tensor:
+    """Image tokens by the VQ model alone: per place the codebook entry of the nearest direction."""
     z_BCHW = vq.quant_conv(vq.encoder(pixels_BCHW.to(vq.dtype)))
     z_BNC = F.normalize(z_BCHW.float().flatten(2).transpose(1, 2), dim=-1)
     codebook_VC = F.normalize(vq.quantize.embedding.weight.float(), dim=-1)
