@@ -16,6 +16,7 @@ from scenograph.recipes import world as recipes
 from scenograph.recipes.echogen_rows import ABLATIONS, TABLES, Training, leak_training, train_ablation
 from scenograph.recipes.embedded import ORDER
 from scenograph.training.cycle import CycleRecipe
+from scenograph.training.djo import DjoRecipe
 from scenograph.training.loop import facts_of
 from scenograph.training.paired import Paired
 from scenograph.unified.mask import Sharing
@@ -39,6 +40,12 @@ def test_stage_3_differs_in_its_start_or_its_layouts_alone() -> None:
         one = ABLATIONS[name]
         assert (one.after, one.layouts) == (after, layouts)
         assert replace(one.recipe, name=whole.name) == whole
+
+
+def test_the_control_of_stage_2_differs_in_the_loop_alone() -> None:
+    one = ABLATIONS["janus-unlooped"]
+    assert one.after == "janus-pmtp" and isinstance(one.recipe, DjoRecipe) and one.recipe.weight == 0
+    assert replace(one.recipe, name="janus-djo", weight=recipes.janus_djo().weight) == recipes.janus_djo()
 
 
 def test_ways_to_share_differ_in_nothing_else() -> None:

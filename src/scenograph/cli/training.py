@@ -20,7 +20,7 @@ TRAININGS = (
 )
 # Rows of EchoGen's tables; a test holds them equal to recipes.echogen_rows.ABLATIONS.
 ABLATIONS = (
-    *("janus-cycle", "janus-random", "janus-planned", "janus-masks"),
+    *("janus-unlooped", "janus-cycle", "janus-random", "janus-planned", "janus-masks"),
     *("entry-1000", "entry-1000-djo", "entry-1000-cycle", "entry-4000", "entry-4000-djo", "entry-4000-cycle"),
     *("entry-all-djo", "entry-all-cycle"),
 )
@@ -76,10 +76,10 @@ def train(name: str, run: Path, steps: int | None, threads: int | None, warm: bo
     """Train models.
 
     NAME is an embedded model, or all of them in their order: the weights go into the package. Or it is a row of
-    EchoGen's tables: janus-cycle (stages 1 and 3), janus-random and janus-planned (layouts of stage 3), janus-masks
-    (stage 1, candidate layouts as masks), entry-1000-djo and its like (stages entered early). Or it is gligen or goal,
-    which train gated layers on pictures of your own, given by --data, --model and --out; under `accelerate launch` with
-    `-m scenograph` they run in several processes.
+    EchoGen's tables: janus-unlooped (stage 2 without its loop), janus-cycle (stages 1 and 3), janus-random and
+    janus-planned (layouts of stage 3), janus-masks (stage 1, candidate layouts as masks), entry-1000-djo and its like
+    (stages entered early). Or it is gligen or goal, which train gated layers on pictures of your own, given by --data,
+    --model and --out; under `accelerate launch` with `-m scenograph` they run in several processes.
     """
     given = {key: value for key, value in own.items() if value not in (None, False)}
     if name in OWN:

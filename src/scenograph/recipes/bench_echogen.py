@@ -53,7 +53,7 @@ BASELINES: Mapping[str, tuple[str, str]] = {
 
 PAIRS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "main": (
-        *(("1+2", "1"), ("1+3", "1"), ("1+2", "1+3"), ("1+2+3", "1+2")),
+        *(("1+2", "1"), ("1+2", "1+2 unlooped"), ("1+3", "1"), ("1+2", "1+3"), ("1+2+3", "1+2")),
         *(("1+2+3", "1"), ("1+2+3", "gligen"), ("1+2+3", "goal")),
     ),
     "layouts": (("random", "real"), ("planned", "real"), ("real", "1+2")),

@@ -1,6 +1,7 @@
 """The rows of EchoGen's tables as trainings beside tiny-janus' own, which are `recipes.embedded`'s.
 
-    main     stages 1, 1+2, 1+3 and 1+2+3 (Table 4): 1+3 is `janus-cycle`
+    main     stages 1, 1+2, 1+3 and 1+2+3 (Table 4): 1+3 is `janus-cycle`; `janus-unlooped` is stage 2 without its loop
+             (λ = 0), which tells what the loop gives from what more steps give
     layouts  stage 3 on real, random and planned layouts (Table 5): `janus-random`, `janus-planned`
     entry    stages 2 and 3 entered early (Figure 5): `entry-1000` is stage 1 after so few steps, `-djo` and `-cycle`
              are short stages after it; `entry-all-…` are those after the whole stage 1
@@ -56,7 +57,9 @@ def _shortened(plan: Plan, steps: int) -> Plan:
 
 def _ablations() -> dict[str, Training]:
     cycle, djo, pmtp = recipes.tiny_janus(), recipes.janus_djo(), recipes.janus_pmtp()
-    found = {"janus-cycle": Training(recipe=replace(cycle, name="janus-cycle"), after="janus-pmtp")}
+    unlooped = replace(djo, name="janus-unlooped", weight=0.0)
+    found = {"janus-unlooped": Training(recipe=unlooped, after="janus-pmtp")}
+    found["janus-cycle"] = Training(recipe=replace(cycle, name="janus-cycle"), after="janus-pmtp")
     for layouts in ("random", "planned"):
         name = f"janus-{layouts}"
         found[name] = Training(recipe=replace(cycle, name=name), after="janus-djo", layouts=layouts)
@@ -85,7 +88,13 @@ def _entry_rows() -> dict[str, str]:
 
 
 TABLES: Mapping[str, Mapping[str, str]] = {
-    "main": {"1": "janus-pmtp", "1+2": "janus-djo", "1+3": "janus-cycle", "1+2+3": "tiny-janus"},
+    "main": {
+        "1": "janus-pmtp",
+        "1+2 unlooped": "janus-unlooped",
+        "1+2": "janus-djo",
+        "1+3": "janus-cycle",
+        "1+2+3": "tiny-janus",
+    },
     "layouts": {"1+2": "janus-djo", "real": "tiny-janus", "random": "janus-random", "planned": "janus-planned"},
     "entry": _entry_rows(),
 }
