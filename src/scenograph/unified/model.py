@@ -49,7 +49,7 @@ def real_config() -> JanusConfig:
 
 
 def tiny_config(codec: Codec) -> JanusConfig:
-    """tiny-janus, about 6 M parameters: 64 tokens from a codebook of 1 024 for 128 px, and the CLIP's image tower.
+    """tiny-janus, about 7 M parameters: 64 tokens from a codebook of 1 024 for 128 px, and the CLIP's image tower.
 
     The vision part has the size of the embedded CLIPs' SigLIP tower, whose weights `copy_tower` takes over.
     """
@@ -82,7 +82,7 @@ def tiny_config(codec: Codec) -> JanusConfig:
             "num_embeddings": 1024,
             "latent_channels": 64,
             "base_channels": 32,
-            "channel_multiplier": [1, 1, 2, 2, 3],
+            "channel_multiplier": [2, 2, 2, 2, 3],  # two channels a group: one would be an instance norm, blind to colour
             "num_res_blocks": 1,
             "projection_dim": width,
             "image_token_embed_dim": width,
