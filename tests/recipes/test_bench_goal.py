@@ -41,8 +41,8 @@ def test_it_paints_judges_pools_and_goes_on(tmp_path: Path, monkeypatch: pytest.
     judge: Any = DogJudge()
     monkeypatch.setattr(bench_goal, "judge", lambda letter: Judges(detector=judge, reader=judge, clip=judge))
     monkeypatch.setattr(Painter, "from_pretrained", _painter)
-    names = ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2")
-    rows = [Row(name=name, recipe=None, family=name[:-2] if name[-1].isdigit() else "") for name in names]
+    trained = ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2")
+    rows = [Row(name=name, recipe=None, family=name[:-2] if name[-1].isdigit() else "") for name in trained]
     monkeypatch.setattr(bench_goal, "rows_of", lambda table, seeds: rows)
     plan = GoalBench(prompts=2, seeds=1, trainings=2, steps=1, resamples=20)
     out, readme = tmp_path / "goal.json", tmp_path / "README.md"

@@ -67,7 +67,7 @@ def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[
         names = ", ".join(letters.get(word, word) for word in known if word != "layers") or "none"
         raise GuidanceError(f"{base} has no option {option!r}; it has {names}")
     try:
-        value = json.loads(written)
+        value: Any = json.loads(written)
     except ValueError:
         value = written
     value = tuple(value) if isinstance(value, list) else value
