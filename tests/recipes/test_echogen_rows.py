@@ -120,6 +120,6 @@ def test_stage_1_with_candidate_masks_is_a_row(tiny: Path, monkeypatch: pytest.M
 
 
 def test_unknown_names_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="expected one of: janus-cycle"):
+    with pytest.raises(TrainingError, match="expected one of: janus-unlooped"):
         train_ablation("tiny-janus", tmp_path)
     assert isinstance(ABLATIONS["janus-cycle"].recipe, CycleRecipe)

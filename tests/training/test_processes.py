@@ -50,16 +50,17 @@ _EMBEDDED = """
 import sys
 
 import torch
+from accelerate import PartialState
 
 from scenograph.recipes import embedded
 
 torch.set_num_threads(1)
 embedded._SCENES = {"train": (20, 0)}
-print(embedded.train_embedded("vae", sys.argv[1], steps=2))
+print(embedded.train_embedded("vae", sys.argv[1], steps=4), PartialState().num_processes)
 """
 
 
-def in_two_processes(script: str, folder: Path) -> None:
+def in_two_processes(script: str, folder: Path) -> str:
     (folder / "train.py").write_text(script)
     root = Path(__file__).parent.parent.parent
     env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
@@ -68,10 +69,12 @@ def in_two_processes(script: str, folder: Path) -> None:
     command = [*launch, str(folder / "train.py"), str(folder)]
     done = subprocess.run(command, env=env, cwd=root, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 def test_an_embedded_model_is_trained_and_saved_once(tmp_path: Path) -> None:
-    in_two_processes(_EMBEDDED, tmp_path)
+    said = in_two_processes(_EMBEDDED, tmp_path)
+    assert said.splitlines() == [f"{tmp_path / 'vae' / 'model'} 2"] * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scenes-train", "train.py", "vae"]
     assert not list(tmp_path.rglob("*partial*"))
     assert isinstance(AutoencoderKL.from_pretrained(tmp_path / "vae" / "model"), AutoencoderKL)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from diffusers import AutoencoderKL
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -71,6 +72,11 @@ _PARTS = {
 }
 
 
+def _processes() -> PartialState:
+    """The processes of this training, as `Accelerator` would make them: it alone reads this variable."""
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Site:
     """Where a training takes place."""
@@ -100,13 +106,13 @@ class _Site:
 
     def drawn(self, split: Split) -> DrawnScenes:
         count, seed = _SCENES[split]
-        with PartialState().main_process_first():  # the other processes of a training find them drawn
+        with _processes().main_process_first():  # the other processes of a training find them drawn
             return draw_scenes(self.run / f"scenes-{split}", count, seed=seed, split=split, workers=self.workers)
 
     def latents(self, vae: AutoencoderKL, drawn: DrawnScenes) -> np.ndarray:
         """What the diffusion models learn from."""
         count = self.recipe("tiny-sd").scenes
-        with PartialState().main_process_first():
+        with _processes().main_process_first():
             return cache_latents(vae, drawn, self.run / "latents.npy", count=count)
 
     def recipe(self, name: str) -> Any:
@@ -194,7 +200,7 @@ def _vq(site: _Site, name: str, out: Path) -> None:
 
 def _paired(site: _Site, unified: Unified) -> Paired:
     drawn = site.drawn("train")
-    with PartialState().main_process_first():
+    with _processes().main_process_first():
         tokens = cache_tokens(unified, drawn, site.run / "tokens.npy", count=janus.PAIRS)
     return paired_scenes(drawn, tokens)
 
@@ -310,7 +316,7 @@ def train_embedded(
         torch.set_num_threads(threads)
     site = _Site(run=Path(run), steps=steps, workers=threads or os.cpu_count() or 1, warm=warm)
     story, _, _ = _STORIES[name]
-    path, process = site.folder(name) / "model", PartialState()
+    path, process = site.folder(name) / "model", _processes()
     wanted = not path.exists() or _unfinished(site, name)
     process.wait_for_everyone()  # the first to be done must not change what another one finds
     if wanted:
