@@ -13,8 +13,9 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from scenograph.layout import Box, Layout
-from scenograph.training.cycle import CycleRecipe, box_reward, grounded_boxes, train_cycle
+from scenograph.layout import Box, Instance, Layout
+from scenograph.recipes import world as recipes
+from scenograph.training.cycle import CycleRecipe, _earned, box_reward, grounded_boxes, train_cycle
 from scenograph.training.djo import DjoRecipe, train_djo
 from scenograph.training.loop import Plan
 from scenograph.training.paired import Paired
@@ -24,7 +25,7 @@ from scenograph.unified.losses import pmtp_loss
 from scenograph.unified.mask import Sharing
 from scenograph.unified.model import Unified
 from scenograph.unified.passes import tower_features
-from scenograph.unified.sampler import Sampling
+from scenograph.unified.sampler import PAINTING, Sampling
 from scenograph.unified.scoring import image_log_probs
 from scenograph.unified.sequence import ground_sequence
 from tests.unified.tiny import IMAGE_LENGTH, images, layout, tiny_janus, world_codec
@@ -183,6 +184,13 @@ def test_a_single_update_is_the_first_of_several(tmp_path: Path, monkeypatch: py
         stage("cycle", one, tmp_path / str(updates), replace(PLAN, steps=1), updates=updates)
         assert len(passes) == 1 + updates  # the loss's and the reference's, and for several updates the old policy's
     assert all(torch.equal(tensor, state(made[1])[name]) for name, tensor in state(made[0]).items())
+
+
+def test_the_order_of_equal_captions_earns_nothing_and_costs_nothing() -> None:
+    left, right = Box(0.0, 0.0, 0.4, 1.0), Box(0.6, 0.0, 1.0, 1.0)
+    dogs = Layout(caption="two dogs", instances=tuple(Instance(caption="a dog", box=box) for box in (left, right)))
+    assert _earned(dogs, [right, left], "iou") == _earned(dogs, [left, right], "iou") == pytest.approx(1)
+    assert recipes.tiny_janus().sampling.guidance == PAINTING, "images are drawn as users draw them"
 
 
 def test_cycle_with_guidance_and_a_frozen_grounder(tmp_path: Path) -> None:

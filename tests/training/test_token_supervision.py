@@ -39,11 +39,12 @@ def test_every_phrase_has_its_tokens_and_the_cells_of_its_objects(tokenizer: CLI
     assert shared, "counted objects share a phrase"
 
 
-def test_a_phrase_beyond_the_window_is_left_out(tokenizer: CLIPTokenizer) -> None:
-    tokenizer.model_max_length = 8
-    words_BNT, _ = phrase_cells(SCENES, tokenizer, 8, 16)
-    tokenizer.model_max_length = 64
-    assert words_BNT.shape[2] == 8
+def test_phrases_beyond_the_window_are_left_out(tokenizer: CLIPTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer, "model_max_length", 8)
+    words_BNT, cells_BNHW = phrase_cells(SCENES, tokenizer, 8, 16)
+    named_B, lengths = words_BNT.any(2).any(1), [len(tokenizer(s.described.caption).input_ids) for s in SCENES]
+    assert named_B[[n <= 8 for n in lengths]].all() and named_B.any() and not named_B.all()
+    assert not cells_BNHW[~named_B].any()
 
 
 def looking(cells_HW: torch.Tensor, *, tokens: int = 5) -> torch.Tensor:

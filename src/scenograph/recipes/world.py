@@ -95,7 +95,7 @@ def detector_a() -> DetectorRecipe:
 
 def detector_b() -> DetectorRecipe:
     """Judge B's detector, D-FINE: `scenograph train detector-b`."""
-    return DetectorRecipe(name="detector-b", plan=Plan(steps=6000, batch=16, lr=8e-4, seed=4, clip=0.5), build=dfine)
+    return DetectorRecipe(name="detector-b", plan=Plan(steps=4000, batch=16, lr=8e-4, seed=4, clip=0.5), build=dfine)
 
 
 def reader_a() -> ReaderRecipe:

@@ -47,8 +47,13 @@ def vae_scores(vae: AutoencoderKL, *, count: int = 256) -> dict[str, float]:
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
         seen = torch.cat([vae.decode(vae.encode(part).latent_dist.mean).sample for part in x.split(16)])
-    error_B = ((seen.clamp(-1, 1) - x) / 2).square().mean((1, 2, 3))
-    return {"PSNR (dB)": float((-10 * error_B.log10()).mean())}
+    return {"PSNR (dB)": _psnr(seen, x)}
+
+
+def _psnr(seen_BCHW: torch.Tensor, x_BCHW: torch.Tensor) -> float:
+    """The mean over pictures of pixels in -1 … 1."""
+    error_B = ((seen_BCHW.clamp(-1, 1) - x_BCHW) / 2).square().mean((1, 2, 3))
+    return float((-10 * error_B.log10()).mean())
 
 
 def vq_scores(vq: Any, detector: Detector, *, count: int = 500) -> dict[str, float]:
@@ -60,10 +65,9 @@ def vq_scores(vq: Any, detector: Detector, *, count: int = 500) -> dict[str, flo
     with torch.no_grad():
         ids = torch.cat([nearest_entries(vq, part) for part in x.split(16)])
         seen = torch.cat([vq.decode(part) for part in ids.split(16)])
-    error_B = ((seen.clamp(-1, 1) - x) / 2).square().mean((1, 2, 3))
     asked = [s.layout for s in scenes]
     return {
-        "PSNR (dB)": float((-10 * error_B.log10()).mean()),
+        "PSNR (dB)": _psnr(seen, x),
         "codebook used (%)": 100 * len(ids.unique()) / vq.quantize.num_embeddings,
         "AP of reconstructions": Coco(asked, detector.detect(pictures(seen), tuple(NOUNS))).scores["ap"],
     }
