@@ -187,6 +187,32 @@ def goal(run: Path, out: Path | None, readme: Path | None, sheet: Path | None, *
 
 
 @bench.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results/speed_painting.json"), show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Also put the table between the markers of this document.",
+)
+@volume
+def painting(out: Path, rounds: int, readme: Path | None) -> None:
+    """Time one WinWinLay picture of the embedded painter, warm and with the cold start."""
+    from scenograph.judging.results import check_markers, check_out
+    from scenograph.recipes.bench_tables import painting_tables, write_tables
+
+    check_out(out)
+    if readme:
+        check_markers(readme, ["speed_painting"])
+    from scenograph.recipes import bench_painting
+
+    for row in bench_painting.run(out=out, repeats=rounds, progress=not is_quiet()):
+        say(f"{row['name']}: {row['seconds']:.1f} s")
+    if readme:
+        write_tables(out, readme, painting_tables)
+    say(str(out))
+
+
+@bench.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/speed_unified.json"), show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @volume

@@ -82,7 +82,7 @@ def occurrences(phrase: str, text: str) -> list[tuple[int, int]]:
     """Character spans (start, stop) of `phrase` in `text`: whole words, any case, any white space between them."""
     words = re.compile(r"\s+".join(map(re.escape, phrase.split())), re.IGNORECASE)
     spans, place = [], 0
-    # Each phrase is a pattern of its own: with the letters beside it in it, compiling one would be the dearest part of a prompt.
+    # Each phrase is a pattern of its own: with the letters beside it in it, compiling it would cost most of the time.
     while words.pattern and (match := words.search(text, place)):
         start, stop = match.span()
         inside_a_word = (start > 0 and LETTER.match(text, start - 1)) or LETTER.match(text, stop)

@@ -19,6 +19,7 @@ __all__ = [
     "guidance_tables",
     "leak_tables",
     "nsr1k_tables",
+    "painting_tables",
     "parsing_tables",
     "planning_tables",
     "speed_tables",
@@ -158,6 +159,12 @@ def speed_tables(content: Content) -> dict[str, str]:
     return {"speed_guidance": "\n\n".join(part for part in parts if part)}
 
 
+def painting_tables(content: Content) -> dict[str, str]:
+    """One marker: seconds of a whole picture."""
+    table = _table(content["rows"], {"seconds": "seconds [fastest, slowest]", "goal": "goal"})
+    return {"speed_painting": table}
+
+
 def goal_tables(content: Content) -> dict[str, str]:
     """One table: T2I-CompBench's columns of every row, then how much of a base's errors is removed."""
     rows = [{**row, "name": _GOAL_NAMES.get(row["name"], row["name"])} for row in content["rows"]]
@@ -257,6 +264,7 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str
 FILES: dict[str, Callable[[Content], dict[str, str]]] = {
     "winwinlay_small_world.json": guidance_tables,
     "speed_guidance.json": speed_tables,
+    "speed_painting.json": painting_tables,
     "goal_small_world.json": goal_tables,
     "goal_table_5.json": goal_tables,
     "goal_table_6.json": goal_tables,

@@ -270,7 +270,9 @@ _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path]
     "tiny-sd": (
         _painter,
         _painter_scores,
-        "A Stable Diffusion 1.x folder for the small world, 128 px; stock `StableDiffusionPipeline` loads and runs it.",
+        "A Stable Diffusion 1.x folder for the small world, 128 px; stock `StableDiffusionPipeline` loads and runs it. "
+        "Besides its pictures it was taught by what each patch shows (from step 12 000 on) and by which pixels each "
+        "phrase means (token supervision, from step 24 000 on).",
     ),
     "clip-b": (
         _clip,
