@@ -27,7 +27,7 @@ from scenograph.unified.model import Unified
 from scenograph.unified.passes import tower_features
 from scenograph.unified.sampler import PAINTING, Sampling
 from scenograph.unified.scoring import image_log_probs
-from scenograph.unified.sequence import ground_sequence
+from scenograph.unified.sequence import ground_sequence, plan_sequence
 from tests.unified.tiny import IMAGE_LENGTH, images, layout, tiny_janus, world_codec
 
 PLAN = Plan(steps=2, batch=3, lr=1e-2, seed=3, warmup=0, final_lr=1.0, log_every=1, ema=None)
@@ -133,6 +133,18 @@ def test_djo_with_a_rollout_and_without_a_tower(tmp_path: Path) -> None:
     assert all(row["loss"] > 0 for folder in ("rollout", "blind", "seeing") for row in rows(tmp_path / folder))
 
 
+def test_djo_goes_on_planning(tmp_path: Path) -> None:
+    def planned(made: Unified) -> float:
+        told = collate([plan_sequence(made.codec, one.caption, one.instances) for one in LAYOUTS])
+        with torch.no_grad():
+            return float(pmtp_loss(made.model, told, Sharing.SHARED).layout.mean)
+
+    longer = replace(PLAN, steps=20)
+    with_plans = stage("djo", unified(), tmp_path / "with", longer, tower=0.2, plan_rows=0.6)
+    without = stage("djo", unified(), tmp_path / "without", longer, tower=0.2, plan_rows=0.0)
+    assert planned(with_plans) < planned(without)
+
+
 def test_the_ratio_is_one_on_the_first_update_and_moves_on_the_second(tmp_path: Path) -> None:
     stage("cycle", unified(), tmp_path, replace(PLAN, steps=4), updates=2, beta=0.1)
     ratios = [row["ratio"] for row in rows(tmp_path)]
@@ -141,7 +153,7 @@ def test_the_ratio_is_one_on_the_first_update_and_moves_on_the_second(tmp_path: 
 
 
 def test_djo_goes_on_painting_without_a_condition(tmp_path: Path) -> None:
-    """What nothing was asked of is painted alike, whatever the layout; only rows seen through the tower are such."""
+    """What nothing was asked of is painted alike, whatever the layout; only rows that are not looped are such."""
     other = replace(data(), layout=lambda index, rng: layout(("a bus", (0.1, 0.1, 0.9, 0.6)), caption="a bus"))
 
     def image_loss(given: Paired, **options: Any) -> float:
@@ -151,7 +163,8 @@ def test_djo_goes_on_painting_without_a_condition(tmp_path: Path) -> None:
 
     assert image_loss(data(), tower=1, drop=1) == pytest.approx(image_loss(other, tower=1, drop=1), abs=1e-5)
     asked = image_loss(data(), tower=1, drop=0), image_loss(other, tower=1, drop=0)
-    looped = image_loss(data(), tower=0, drop=1), image_loss(other, tower=0, drop=1)
+    blind = {"tower": 0, "plan_rows": 0, "drop": 1}
+    looped = image_loss(data(), **blind), image_loss(other, **blind)
     assert all(abs(one - two) > 1e-4 for one, two in (asked, looped))
 
 

@@ -1,7 +1,7 @@
 """Stage 2 of EchoGen, dual joint optimisation: the layout is recovered from the image that was drawn from it (eq. 2).
 
 The image is drawn through straight-through Gumbel-softmax, so that the loss of grounding it reaches the painter. Half
-of the rows ground the real picture through the understanding tower instead, which keeps that path alive.
+of the rows ground the real picture through the understanding tower instead, which keeps that path alive; some plan.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scenograph.unified.losses import Annealing, djo_loss
 from scenograph.unified.model import Unified, freeze_encoders
 from scenograph.unified.passes import tower_features
 from scenograph.unified.sampler import Sampling, gumbel_noise, sample_images
-from scenograph.unified.sequence import TokenSequence, ground_sequence, paint_sequence
+from scenograph.unified.sequence import TokenSequence, ground_sequence, paint_sequence, plan_sequence
 
 __all__ = ["DjoRecipe", "train_djo"]
 
@@ -35,8 +35,9 @@ class DjoRecipe:
         weight: λ.
         start, least: τ₀ and τ_min.
         tower: share of rows that see the real picture through the understanding tower.
-        drop: share of those that are painted without a condition, or guidance would forget its other side. The drawn
-            image of a row that nothing was asked of could not be grounded.
+        plan_rows: share of rows that plan (caption → layout) instead of grounding anything, or that would be forgotten.
+        drop: share of these two kinds that are painted without a condition, or guidance would forget its other side.
+            The drawn image of a row that nothing was asked of could not be grounded.
         rollout: draw the image freely and replay the draw, instead of drawing every token after the real ones.
     """
 
@@ -46,6 +47,7 @@ class DjoRecipe:
     start: float = 1.0
     least: float = 0.3
     tower: float = 0.5
+    plan_rows: float = 0.1
     drop: float = 0.3
     rollout: bool = False
 
@@ -64,11 +66,15 @@ def train_djo(recipe: DjoRecipe, data: Paired, unified: Unified, folder: str | P
             layout, tokens = data.layout(index, rng), data.tokens_KN[index].tolist()
             paint.append(paint_sequence(unified.codec, layout, tokens))
             asked.append(paint_sequence(unified.codec, layout))
-            real = rng.random() < recipe.tower
-            ground.append(ground_sequence(unified.codec, places if real else tokens, shuffled(layout, rng)))
+            turn = rng.random()
+            real, looped = turn < recipe.tower, turn >= recipe.tower + recipe.plan_rows
+            if real or looped:
+                ground.append(ground_sequence(unified.codec, places if real else tokens, shuffled(layout, rng)))
+            else:
+                ground.append(plan_sequence(unified.codec, layout.caption, layout.instances))
             if real:
                 seen.append(data.pixels(index))
-            dropped.append(bool(real and rng.random() < recipe.drop))
+            dropped.append(bool(not looped and rng.random() < recipe.drop))
             seeds.append(int(rng.integers(1 << 62)))
         pixels = torch.stack(seen) if seen else torch.zeros(0, 3, unified.side, unified.side)
         return collate(paint).dropped(torch.tensor(dropped)), collate(ground), asked, pixels, seeds

@@ -150,7 +150,7 @@ class DjoLoss:
     image: Tensor
     """L_L2I."""
     layout: LayoutLoss
-    """L_loop, or L_I2L for samples seen through the understanding tower, over all their tokens."""
+    """L_loop, or what rows that are not looped train instead, over all their tokens."""
     weight: float
     """λ."""
 
@@ -182,7 +182,7 @@ def djo_loss(
         painting: `paint_sequence`s with the real images.
         grounding: `ground_sequence`s with the answers, of the same samples; VQ places get the drawn image, and rows
             with places for the understanding tower see the real picture instead: they train L_I2L, and no gradient of
-            theirs reaches the painter.
+            theirs reaches the painter. A row without an image (`plan_sequence`) trains its layout alone.
         noise_BNV: γ, Gumbel noise (`gumbel_noise`, or what `sample_images` kept).
         tau: τ(k).
         weight: λ.
