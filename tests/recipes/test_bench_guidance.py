@@ -14,10 +14,12 @@ from scenograph.judging.results import read_results
 from scenograph.layout import Box, Instance, Layout, save_layouts
 from scenograph.painting import Painter
 from scenograph.painting.guidance import METHODS as KNOWN
+from scenograph.painting.guidance import method
 from scenograph.recipes import bench_guidance
 from scenograph.recipes.bench_guidance import (
     METHODS,
     PAIRS,
+    TUNED,
     GuidanceBench,
     _pairs,
     run,
@@ -31,11 +33,19 @@ def test_every_pair_is_painted_by_default_and_options_keep_a_method_in_its_pairs
     assert set(METHODS) <= set(KNOWN) and {name for pair in PAIRS for name in pair} <= set(METHODS)
     assert _pairs(METHODS) == list(PAIRS)
     changed = ("plain", "naef+adaptive", "naef+adaptive:r=0.2", "aef+backprop:eta=10", "naef+backprop-matched")
-    assert _pairs(changed) == [
+    assert _pairs(changed) == [("naef+adaptive", "plain"), ("naef+adaptive:r=0.2", "plain")]
+    assert _pairs(("naef+backprop-matched:eta=9", *changed)) == [
         ("naef+adaptive", "plain"),
         ("naef+adaptive:r=0.2", "plain"),
-        ("naef+backprop-matched", "aef+backprop:eta=10"),
+        ("naef+backprop-matched:eta=9", "aef+backprop:eta=10"),
     ]
+
+
+def test_chosen_options_are_known_and_in_pairs_of_their_own() -> None:
+    assert all(method(name) for name in TUNED)
+    published = _pairs(METHODS)
+    both = _pairs((*METHODS, *TUNED))
+    assert set(published) < set(both) and len(both) == 2 * len(published) - 1, "layout-control stays as published"
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def bench() -> None:
     "--methods",
     metavar="NAMES",
     help="Comma-separated, options behind colons: plain,naef+adaptive:r=0.2:guided=25,naef+backprop:eta=10. Default "
-    "all that the paper compares.",
+    "all of the paper, with its options and with those chosen for tiny-sd.",
 )
 @click.option("--model", default="tiny-sd", show_default=True, metavar="NAME")
 @click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True)
@@ -96,8 +96,9 @@ def guidance(
     from scenograph.recipes import bench_guidance
     from scenograph.recipes.bench_tables import guidance_tables
 
-    names = tuple(re.split(r",(?![^\[]*\])", methods)) if methods else bench_guidance.METHODS  # rho=[4,1] is one value
-    plan = bench_guidance.GuidanceBench(development=development, methods=names, **options)  # type: ignore[arg-type]  # click has checked them
+    if methods:
+        options["methods"] = tuple(re.split(r",(?![^\[]*\])", methods))  # rho=[4,1] is one value
+    plan = bench_guidance.GuidanceBench(development=development, **options)  # type: ignore[arg-type]  # click has checked them
     out = out or _DEFAULT_OUT[development]
     quiet = is_quiet()
     bench_guidance.run(

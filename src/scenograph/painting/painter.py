@@ -14,7 +14,6 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -22,6 +21,7 @@ import torch
 from scenograph import __version__
 from scenograph.errors import CheckpointError, GuidanceError, ImageError, LayoutError
 from scenograph.layout import Layout, Prompt
+from scenograph.models.embedded import WINWINLAY
 from scenograph.models.families import Family, default_size
 from scenograph.models.loading import freeze, load_pipeline
 from scenograph.models.loras import add_lora
@@ -83,8 +83,6 @@ class Painter:
         defaults: method and guidance scale where a command asks for none.
     """
 
-    defaults = MappingProxyType({"method": "winwinlay", "cfg": 7.5})
-
     def __init__(
         self, family: Family, pipeline: Any, *, name: str, variant: str | None = None, config: str | None = None
     ) -> None:
@@ -92,6 +90,7 @@ class Painter:
         self.pipeline = freeze(pipeline)
         self.name, self.variant, self.config = name, variant, config
         self.loras: list[tuple[str, float]] = []
+        self.defaults = {"method": WINWINLAY if name == "tiny-sd" else "winwinlay", "cfg": 7.5}
 
     @classmethod
     def from_pretrained(

@@ -30,7 +30,7 @@ from scenograph.judging.detection import canonical
 from scenograph.judging.guidance_protocol import Judges, Paint, compare
 from scenograph.judging.results import check_markers, check_out, commit, write_results
 from scenograph.layout import Layout
-from scenograph.models.embedded import embedded_path, is_embedded
+from scenograph.models.embedded import WINWINLAY, embedded_path, is_embedded
 from scenograph.painting import Painter
 from scenograph.painting.unified import UnifiedPainter
 from scenograph.recipes.bench_guidance import judge
@@ -45,7 +45,7 @@ __all__ = ["BASELINES", "PAIRS", "EchogenBench", "places_of", "run"]
 
 BASELINES: Mapping[str, tuple[str, str]] = {
     "plain": ("tiny-sd", "plain"),
-    "winwinlay": ("tiny-sd", "winwinlay"),
+    "winwinlay": ("tiny-sd", WINWINLAY),
     "gligen": ("tiny-gligen", "plain"),
     "goal": ("tiny-goal", "plain"),
 }

@@ -33,7 +33,9 @@ from scenograph.judging.detection import Coco, Detector, canonical
 from scenograph.judging.guidance_protocol import Judges, paint_all
 from scenograph.judging.results import check_markers, check_out, commit, write_results
 from scenograph.layout import Layout
+from scenograph.models.embedded import WINWINLAY
 from scenograph.painting import Painter
+from scenograph.painting.guidance import base_of
 from scenograph.recipes.bench_guidance import judge
 from scenograph.recipes.bench_tables import goal_tables, write_tables
 from scenograph.recipes.fingerprints import weights_digest
@@ -106,8 +108,8 @@ def run(
     judges = judge("a")
     measured: dict[str, _Measured] = {"drawn": _judged([[i.scene.draw()] for i in items], items, judges)}
     if bench.table is None:
-        for method in ("plain", "winwinlay"):
-            measured[f"tiny-sd, {method}"] = _painted(bench, "tiny-sd", method, items, judges, run, report)
+        for method in ("plain", WINWINLAY):
+            measured[f"tiny-sd, {base_of(method)}"] = _painted(bench, "tiny-sd", method, items, judges, run, report)
     drawn = _scenes(run) if any(row.recipe for row in rows) else None
     for row in rows:
         model = row.recipe.name if row.recipe and drawn else "tiny-gligen"

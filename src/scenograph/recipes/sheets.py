@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from scenograph.drawing import contact_sheet, draw_layout, side_by_side
+from scenograph.models.embedded import WINWINLAY
 from scenograph.painting import Painter
 from scenograph.world.contact_sheet import fitted
 from scenograph.world.scenes import scene_at
@@ -69,7 +70,7 @@ def guided_sheet(*, seed: int = 0, layouts: int = 8, steps: int = 50) -> Image.I
     painter = Painter.from_pretrained("tiny-sd")
     seeds = list(range(seed, seed + layouts))
     rows: list[list[Image.Image | None]] = [[draw_layout(layout, size=(256, 256)) for layout in asked]]
-    for method in ("plain", "winwinlay"):
+    for method in ("plain", WINWINLAY):
         made = painter.paint(asked, guidance=method, seeds=seeds, steps=steps, batch_size=layouts, progress=False)
         rows.append([draw_layout(p.layout, p.image, size=(256, 256)) for p in made])
     captions = [layout.caption for layout in asked]

@@ -14,6 +14,8 @@ def test_options_stand_behind_the_name() -> None:
     assert adaptive is not None and adaptive.update == Langevin(ratio=0.1, iterations=2, score="cfg")
     backprop = method("aef+backprop:eta=10:threshold=null:guided=5")
     assert backprop is not None and backprop.update == Backprop(eta=10, threshold=None)
+    later = method("winwinlay:guided=[5,25]")
+    assert later is not None and later.window == Window(start=5, steps=20)
     assert base_of("aef+backprop:eta=10") == base_of("aef+backprop") == "aef+backprop"
 
 
@@ -40,6 +42,8 @@ def test_without_options_every_method_is_its_published_self() -> None:
         ("winwinlay:O=2.5", "cannot take 'O=2.5'; expected something like O=4"),
         ("winwinlay:guided=2.5", "cannot take 'guided=2.5'; expected something like guided=10"),
         ("winwinlay:guided=0", "window needs steps >= 1"),
+        ("winwinlay:guided=[5]", r"cannot take 'guided=\[5\]'; expected something like guided=\[5, 25\]"),
+        ("winwinlay:guided=[5,5]", "window needs steps >= 1"),
         ("winwinlay:rho=[1]", r"cannot take 'rho=\[1\]'; expected something like rho=\[5.0, 0.0\]"),
         ("winwinlay:score=best", "score is one of conditional, unconditional, cfg"),
     ],

@@ -33,7 +33,7 @@ METHODS: dict[str, Callable[..., Guidance] | None] = {
 """Name → maker of a Guidance with the published defaults; its keywords override them. "plain" has no guidance."""
 
 _SYMBOLS = {"r": "ratio", "O": "iterations", "guided": "window"}
-"""The papers' letters for keywords; `guided` is the number of guided steps."""
+"""The papers' letters for keywords; `guided` is how many steps are guided from the first on, or [start, stop]."""
 
 
 def base_of(name: str) -> str:
@@ -71,11 +71,16 @@ def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[
     except ValueError:
         value = written
     value = tuple(value) if isinstance(value, list) else value
-    like = 10 if keyword == "window" else known[keyword].default
+    like: Any = known[keyword].default
+    if keyword == "window":
+        like = (5, 25) if isinstance(value, tuple) else 10
     optional = value is None and "None" in str(known[keyword].annotation)
     if not (optional or _fits(value, like)):
         raise GuidanceError(f"{base} cannot take {text!r}; expected something like {option}={json.dumps(like)}")
-    return keyword, Window(steps=value) if keyword == "window" and value is not None else value
+    if keyword == "window" and value is not None:
+        start, stop = value if isinstance(value, tuple) else (0, value)
+        return keyword, Window(start=start, steps=stop - start)
+    return keyword, value
 
 
 def _fits(value: Any, like: Any) -> bool:
