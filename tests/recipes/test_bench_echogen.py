@@ -21,7 +21,7 @@ from scenograph.layout import Box, Layout
 from scenograph.models import embedded
 from scenograph.painting.unified import UnifiedPainter
 from scenograph.recipes import bench_echogen, janus
-from scenograph.recipes.bench_echogen import BASELINES, PAIRS, EchogenBench, places_of
+from scenograph.recipes.bench_echogen import BASELINES, PAIRS, TOKENS, EchogenBench, places_of
 from scenograph.recipes.bench_layouts import development_set
 from scenograph.recipes.bench_leak import WAYS
 from scenograph.recipes.echogen_readings import grounding_tallies, own_tally, referring_layout, spatial_tally
@@ -81,10 +81,11 @@ def test_stages_beside_a_diffusion_row(
         return bench_echogen.run(plan, run=trained, out=out, readme=readme, judges=judges, device="cpu")
 
     rows = {row["name"]: row for row in again()}
-    assert list(rows) == ["plain", "1", "1+2", CEILING, "1+2 − 1"]
+    assert list(rows) == ["plain", "1", "1+2", TOKENS, CEILING, "1+2 − 1"]
     measures = {"ap", "ap50", "ap75", "world_fid", "clip_s", "spatial", "colour"}
     assert measures <= set(rows["1"]) and measures <= set(rows["plain"]) and "spatial" in rows[CEILING]
     assert {"own_iou", "acc50", "acc75", "acc90", "macc"} <= set(rows["1"]) and "macc" not in rows["plain"]
+    assert "macc" not in rows[TOKENS] and rows[TOKENS]["world_fid"] > rows[CEILING]["world_fid"]
     assert rows["1+2 − 1"]["own_iou"] == pytest.approx(rows["1+2"]["own_iou"] - rows["1"]["own_iou"])
     assert str(tmp_path) not in read_results(out)["command"] and "plain=sd" in read_results(out)["command"]
     assert "| 1+2 − 1 |" in readme.read_text() and "inconclusive" in readme.read_text()
@@ -207,7 +208,7 @@ def test_the_command_draws_a_sheet_and_refuses_in_one_line(
     (trained / "janus-djo" / "log.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
     status, text, err = run("bench", "echogen", *options, "--sheet", sheet, "--curves", curves, "--json")
     assert status == 0, err
-    assert [json.loads(line)["name"] for line in text.splitlines()] == ["1+2", CEILING]
+    assert [json.loads(line)["name"] for line in text.splitlines()] == ["1+2", TOKENS, CEILING]
     assert Image.open(sheet).height > 300 and Image.open(curves).width > 300
     status, _, err = run("bench", "echogen", "--rows", "1+3", "--run", trained)
     assert status == 2 and err.count("\n") == 1 and "janus-cycle" in err

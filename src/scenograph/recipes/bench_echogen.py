@@ -40,8 +40,9 @@ from scenograph.recipes.echogen_readings import grounding_tallies, own_tally, sp
 from scenograph.recipes.echogen_rows import TABLES
 from scenograph.recipes.fingerprints import code_digest, weights_digest
 from scenograph.unified.model import Unified, load_unified
+from scenograph.unified.pictures import image_tokens, paint_tokens, pictures, pixels
 
-__all__ = ["BASELINES", "PAIRS", "EchogenBench", "places_of", "run"]
+__all__ = ["BASELINES", "PAIRS", "TOKENS", "EchogenBench", "places_of", "run"]
 
 BASELINES: Mapping[str, tuple[str, str]] = {
     "plain": ("tiny-sd", "plain"),
@@ -59,6 +60,8 @@ PAIRS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "layouts": (("random", "real"), ("planned", "real"), ("real", "1+2")),
     "entry": tuple((f"{row}+{stage}", row) for row in list(TABLES["entry"])[::3] for stage in (2, 3)),
 }
+TOKENS = "drawn scenes as image tokens"
+"""The row of what the best painter of image tokens would get."""
 _NAMES = {"main": "echogen_small_world", "layouts": "echogen_layouts", "entry": "echogen_entry"}
 
 
@@ -133,6 +136,8 @@ def run(
     chosen = development_set(bench.limit, reported=1000) if bench.development else drawn_set(bench.limit)
     judges = judges or judge("b" if bench.development else "a", device)
     rows = {name: _row(bench, name, place, device) for name, place in places.items()}
+    if token_models := [row.unified for row in rows.values() if row.unified]:
+        rows[TOKENS] = _tokens_row(bench, token_models[0], chosen)
     found = compare(
         chosen.layouts,
         {name: row.paint for name, row in rows.items()},
@@ -227,6 +232,18 @@ def _unified_row(bench: EchogenBench, place: str | Path, device: str | None) -> 
     code = code_digest("unified", "painting/unified.py")
     settings = [weights_digest([unified.model]), code, bench.unified_cfg, bench.temperature]
     return _Row(paint=paint, settings=json.dumps(settings), unified=unified)
+
+
+def _tokens_row(bench: EchogenBench, unified: Unified, chosen: LayoutSet) -> _Row:
+    """The drawn scenes through the VQ model, which no stage trains and all stages share."""
+    drawn = chosen.ceiling()
+
+    def paint(layouts: Sequence[Layout], seeds: Sequence[int]) -> list[Image.Image]:
+        seen = pixels([drawn[seed - bench.seed] for seed in seeds], unified.side)
+        return pictures(paint_tokens(unified.model, image_tokens(unified.model, seen.to(unified.model.device))))
+
+    settings = [weights_digest([unified.model.model.vqmodel]), code_digest("unified/pictures.py")]
+    return _Row(paint=paint, settings=json.dumps(settings))
 
 
 def _readings(
