@@ -44,7 +44,9 @@ def judges(tmp_path_factory: pytest.TempPathFactory) -> Judges:
 def _save(path: Path, seed: int) -> Path:
     codec = world_codec()
     path.parent.mkdir(parents=True, exist_ok=True)
-    janus.save_janus(Unified(tiny_janus(codec, seed=seed), codec), path)
+    model = tiny_janus(codec, seed=seed)
+    model.model.vqmodel.load_state_dict(tiny_janus(codec, seed=0).model.vqmodel.state_dict())  # all stages share one
+    janus.save_janus(Unified(model, codec), path)
     return path
 
 

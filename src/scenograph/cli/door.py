@@ -16,6 +16,8 @@ from scenograph import __version__
 from scenograph.cli.bench import bench
 from scenograph.cli.bench_echogen import echogen, leak, parsing
 from scenograph.cli.bench_pictures import coco, layoutsam, referring
+from scenograph.cli.bench_speed import goal_step, painting, speed, unified
+from scenograph.cli.bench_speed import world as bench_world
 from scenograph.cli.building import build
 from scenograph.cli.grounding import ground
 from scenograph.cli.habits import print_json, say, volume
@@ -80,7 +82,7 @@ def convert(file: Path, out: Path, base: str | None) -> None:
     say(str(convert_gligen(file, out, base=base or BASE)))
 
 
-for command in (echogen, leak, parsing, referring, layoutsam, coco):
+for command in (speed, painting, unified, goal_step, bench_world, echogen, leak, parsing, referring, layoutsam, coco):
     bench.add_command(command)
 
 for command in (plan, paint, ground, judge, world, train, build, bench, schema, convert):
