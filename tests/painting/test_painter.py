@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from scenograph.errors import CheckpointError, GuidanceError, ImageError, LayoutError, PhraseError
 from scenograph.layout import Box, Instance, Layout
+from scenograph.models.embedded import WINWINLAY
 from scenograph.painting import Painter
 from scenograph.painting.guidance import method
 from scenograph.painting.schedulers import SCHEDULERS
@@ -352,3 +353,8 @@ def test_a_prompt_beyond_the_window_is_refused_not_cut(painters: dict[str, Paint
 def test_strict_refuses_what_would_be_appended(painters: dict[str, Painter], layouts: list[Layout]) -> None:
     with pytest.raises(PhraseError, match="apple"):
         painters["sd"].paint(layouts, steps=1, strict=True, progress=False)
+
+
+def test_the_embedded_painter_has_options_of_its_own_where_none_are_asked_for() -> None:
+    assert Painter.from_pretrained("tiny-sd", device="cpu").defaults["method"] == WINWINLAY
+    assert method(WINWINLAY) != method("winwinlay")

@@ -11,7 +11,7 @@ and with those chosen for the small world.
 Options are chosen on other layouts by another judge: `--development` paints its own held-out arrangements, judge B
 judges them, and the results go to no document. Changed options are part of a method's name, and so of its row's.
 
-Cost: 1 to 6 s a picture on four cores; hours for all methods and both sets, and a broken run continues. Expected:
+Cost: 1 to 5 s a picture on four cores; hours for all methods and both sets, and a broken run continues. Expected:
 naef+adaptive > naef+backprop > aef+adaptive > aef+backprop in AP (the paper's order).
 """
 
