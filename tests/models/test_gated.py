@@ -46,6 +46,23 @@ def test_gates_are_seeded_apart_from_the_global_generator() -> None:
     assert not torch.equal(one.state_dict()[key], other.state_dict()[key])
 
 
+def test_gates_ajar_change_nothing_and_learn_at_once() -> None:
+    unet = tiny_sd_parts()["unet"].eval()
+    size, width = unet.config.sample_size, unet.config.cross_attention_dim
+    seen = torch.randn(1, 4, size, size), torch.tensor([500]), torch.randn(1, 5, width)
+    boxes = {"boxes": torch.rand(1, 3, 4), "positive_embeddings": torch.randn(1, 3, width), "masks": torch.ones(1, 3)}
+    gradients = {}
+    for ajar in (False, True):
+        gated = add_gates(unet, ajar=ajar).eval()
+        out = gated(*seen, cross_attention_kwargs={"gligen": boxes}).sample
+        assert torch.equal(out, unet(*seen).sample)
+        out.square().sum().backward()
+        learns = {name for name, p in gated.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+        gradients[ajar] = {name for name in learns if is_gate(name)}
+    assert gradients[False] and all(name.endswith(("alpha_attn", "alpha_dense")) for name in gradients[False])
+    assert any(name.endswith("attn.to_out.0.weight") for name in gradients[True])
+
+
 @pytest.mark.parametrize("facts", ["{", "[]", '{"base": "x"}'])
 def test_damaged_facts_are_one_line(tmp_path: Path, facts: str) -> None:
     (tmp_path / DELTA).write_text(facts)

@@ -80,6 +80,19 @@ def test_gligen_trains_its_gates_and_nothing_else(tmp_path: Path) -> None:
     assert made.unet is unet and not any(p.requires_grad for p in unet.parameters())
 
 
+def test_hints_train_gates_from_the_first_step(tmp_path: Path) -> None:
+    made = pipeline()
+    before = state(add_gates(made.unet, seed=PLAN.seed, ajar=True))
+    recipe = GligenRecipe(name="g", plan=replace(PLAN, steps=2), ajar=True, hints=0.1)
+    unet = train_gligen(recipe, data(), made, tmp_path)
+    changed = {name for name, tensor in unet.state_dict().items() if not torch.equal(tensor, before[name])}
+    # Behind a closed gate nothing but the gate would have a gradient.
+    assert all(is_gate(name) for name in changed) and {"position_net.linears.0.weight"} <= changed
+    assert not unet.mid_block._forward_hooks
+    log = (tmp_path / "log.jsonl").read_text()
+    assert all(f'"{part}"' in log for part in ("loss", "denoising", "pointing", "looking", "inside"))
+
+
 def test_goal_trains_attention_and_gates_and_nothing_else(tmp_path: Path, clip: TransformersClip) -> None:
     made = pipeline(gated=True)
     before, vae, reader = state(made.unet), state(made.vae), state(clip.model)

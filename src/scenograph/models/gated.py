@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.attention import GatedSelfAttentionDense
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -38,10 +39,15 @@ def is_gate(parameter: str) -> bool:
     return parameter.startswith("position_net.") or ".fuser." in parameter
 
 
-def add_gates(unet: Any, *, seed: int = 0) -> Any:
+def add_gates(unet: Any, *, seed: int = 0, ajar: bool = False) -> Any:
     """A gated UNet that computes what `unet` does: its weights copied, new layers seeded, gates closed.
 
     Returns `unet` itself when it is gated already.
+
+    Args:
+        ajar: γ = 1 and the layers' last weights zero instead of γ = 0, as ControlNet begins (Zhang et al. 2023). At
+            γ = 0 the layers behind a gate get no gradient until the gate has opened for what they are at random, which
+            takes GLIGEN's 100 000s of steps; this way they learn from the first.
     """
     if is_gated(unet):
         return unet
@@ -50,9 +56,21 @@ def add_gates(unet: Any, *, seed: int = 0) -> Any:
         gated = type(unet).from_config(unet.config, attention_type="gated")
     state = {name: tensor for name, tensor in gated.state_dict().items() if is_gate(name)} | dict(unet.state_dict())
     gated.load_state_dict(state)
+    if ajar:
+        _set_ajar(gated)
     # Module.to: diffusers' own warns at every change of precision.
     torch.nn.Module.to(gated, device=unet.device, dtype=unet.dtype)
     return gated.train(unet.training)
+
+
+def _set_ajar(unet: Any) -> None:
+    for layer in unet.modules():
+        if isinstance(layer, GatedSelfAttentionDense):
+            for gate in (layer.alpha_attn, layer.alpha_dense):
+                torch.nn.init.ones_(gate)
+            for last in (layer.attn.to_out[0], layer.ff.net[-1]):
+                torch.nn.init.zeros_(last.weight)
+                torch.nn.init.zeros_(last.bias)
 
 
 def save_delta(unet: Any, base: Mapping[str, torch.Tensor], folder: str | Path, *, name: str) -> Path:

@@ -173,6 +173,12 @@ def cross_attentions(unet: nn.Module) -> dict[str, nn.Module]:
     }
 
 
+def gated_attentions(unet: nn.Module) -> dict[str, nn.Module]:
+    """Name → module of every gated self-attention ("….fuser.attn") of a GLIGEN UNet; its keys are the Q locations, then
+    the grounding tokens, and so are its queries."""
+    return {name: module for name, module in unet.named_modules() if name.endswith(".fuser.attn")}
+
+
 def guidance_layers(unet: nn.Module) -> tuple[str, ...]:
     """The layers of the papers' energies: the middle block and the first up block that has cross-attention.
 
@@ -204,8 +210,9 @@ def grid_of(queries: int, grid: tuple[int, int]) -> tuple[int, int]:
 
 
 def _choose(unet: nn.Module, layers: Layers) -> dict[str, nn.Module]:
-    known = cross_attentions(unet)
-    names = [name for name in known if layers(name)] if callable(layers) else list(layers)
+    cross = cross_attentions(unet)
+    names = [name for name in cross if layers(name)] if callable(layers) else list(layers)
+    known = cross | gated_attentions(unet)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise GuidanceError(f"no cross-attention layer {unknown[0]!r}; this network has {', '.join(known) or 'none'}")
@@ -223,6 +230,8 @@ def _probabilities(
 ) -> Tensor:
     """softmax(q kᵀ · scale + mask) of a diffusers `Attention` → maps_BHQT. Scores and softmax at least in float32."""
     text = encoder_hidden_states[0] if isinstance(encoder_hidden_states, tuple) else encoder_hidden_states  # IP-Adapter
+    if text is None and not attention.is_cross_attention:
+        text = hidden_states
     if text is None:
         raise GuidanceError("a watched attention layer got no text; guidance needs text cross-attention")
     if attention.group_norm is not None:

@@ -110,8 +110,8 @@ def reader_b() -> ReaderRecipe:
 
 def tiny_gligen() -> GligenRecipe:
     """Gated layers on tiny-sd: `scenograph train tiny-gligen`."""
-    plan = Plan(steps=6000, batch=32, lr=6e-4, seed=7, warmup=200, ema=0.999)
-    return GligenRecipe(name="tiny-gligen", plan=plan, weights=_TINY_SD_WEIGHTS)
+    plan = Plan(steps=6000, batch=32, lr=1e-3, seed=7, warmup=100, ema=0.999)
+    return GligenRecipe(name="tiny-gligen", plan=plan, weights=_TINY_SD_WEIGHTS, ajar=True, hints=0.05)
 
 
 def tiny_goal() -> GoalRecipe:

@@ -1,6 +1,6 @@
 """The embedded CLIPs: an image tower that learns contrastively against a frozen text tower (`training.text`).
 
-Image and caption meet contrastively (Radford et al. 2021; one side locked as in Zhai et al. 2022) with three additions
+Image and caption meet contrastively (Radford et al. 2021; one side locked as in Zhai et al. 2022) with additions
 that a small world needs:
 
 * every caption meets its attribute-swapped twin, or colours would never bind to nouns;
@@ -8,7 +8,9 @@ that a small world needs:
   of all pictures is blurred and noisy as a diffusion model's one-step estimates are, so that GOAL's alignment loss can
   read them;
 * every patch tells the noun, colour and texture of the object seen there through a linear layer that is thrown away:
-  what stands where is learned from 64 answers a picture, long before pooled pictures tell captions apart.
+    what stands where is learned from 64 answers a picture, long before pooled pictures tell captions apart;
+* every picture's embedding tells what each noun in it is like, as the text tower's pooled features were taught to: the
+  contrast with twins alone, one bit of a pair, leaves a bag of words.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +36,7 @@ from transformers import (
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.training.loop import Plan, Run, begin
 from scenograph.training.patches import ANSWERS, patch_answers, patch_loss
+from scenograph.training.tables import Answers, Tables, seen_in, table_answers, table_loss
 from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import Scene, retell, twin_captions
 
@@ -51,6 +54,7 @@ class ClipRecipe:
     layers: int = 4
     patch: int = 16
     patches: float = 1.0  # the weight of the patches' answers
+    tables: float = 1.0  # the weight of what embeddings tell of each noun
     degrade: float = 0.35  # the share of blurred and noisy pictures; 0 for a judge that must see blur
 
 
@@ -146,33 +150,36 @@ def _region_batch(
 
 
 class _Embedder(nn.Module):
-    """Unit embeddings of both sides and the patches' answers in one forward call, so that several processes can share
-    it."""
+    """Unit embeddings of both sides and what patches and embeddings tell, in one forward call, so that several
+    processes can share it."""
 
     def __init__(self, clip: VisionTextDualEncoderModel) -> None:
         super().__init__()
         self.clip = clip
         self.patches = nn.Linear(clip.vision_model.config.hidden_size, ANSWERS)
+        self.tables = Tables(clip.visual_projection.out_features)
 
-    def forward(self, pixels_BCHW: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels_BCHW: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Any, ...]:
         seen = self.clip.vision_model(pixel_values=pixels_BCHW)
         image = self.clip.visual_projection(seen.pooler_output)
         with torch.no_grad():
             pooled = self.clip.text_model(input_ids=ids_BT, attention_mask=mask_BT).pooler_output
         scale = self.clip.logit_scale.exp().clamp(max=100)
         text = self.clip.text_projection(pooled)
-        return F.normalize(image, dim=-1), F.normalize(text, dim=-1), scale, self.patches(seen.last_hidden_state)
+        told = self.patches(seen.last_hidden_state), self.tables(image)
+        return F.normalize(image, dim=-1), F.normalize(text, dim=-1), scale, *told
 
 
 class _Batch(NamedTuple):
     """Pictures then their regions; captions, twins, region captions; which region captions are true of which regions;
-    what the pictures' patches show."""
+    what the pictures' patches and the pictures show."""
 
     pixels_BCHW: Tensor
     ids_BT: Tensor
     mask_BT: Tensor
     true_BB: Tensor
     answers_BP3: Tensor
+    table: Answers
 
 
 def _batch(
@@ -191,16 +198,19 @@ def _batch(
         mask_BT=enc["attention_mask"],
         true_BB=true_BB,
         answers_BP3=patch_answers(scenes, pixels.shape[-1] // recipe.patch),
+        table=table_answers([seen_in(scene) for scene in scenes]),
     )
 
 
 def _loss(model: nn.Module, batch: _Batch) -> dict[str, Tensor]:
     size = len(batch.true_BB)
-    image, text, scale, patches_BPK = model(batch.pixels_BCHW, batch.ids_BT, batch.mask_BT)
+    image, text, scale, patches_BPK, (asked, *rest) = model(batch.pixels_BCHW, batch.ids_BT, batch.mask_BT)
+    read = {key: logits[:size] for key, logits in asked.items()}, *(logits[:size] for logits in rest)
     return {
         "whole": _contrast(image[:size], text[: 2 * size], scale),
         "region": _contrast(image[size:], text[2 * size :], scale, batch.true_BB),
         "patches": patch_loss(patches_BPK[:size], batch.answers_BP3),
+        **table_loss(read, batch.table),
     }
 
 
@@ -225,6 +235,7 @@ def train_clip(
 
     for _, batch in run.batches(make):
         parts = _loss(run.model, batch)
-        run.update(parts["whole"] + parts["region"] + recipe.patches * parts["patches"], **parts)
+        told = recipe.patches * parts["patches"] + recipe.tables * (parts["things"] + parts["background"])
+        run.update(parts["whole"] + parts["region"] + told, **parts)
     run.finish()
     return clip.eval()

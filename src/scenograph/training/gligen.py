@@ -6,6 +6,7 @@ checkpoint and a delta. Captions and groundings are dropped at random, for class
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from torch import Tensor
 
 from scenograph.errors import TrainingError
 from scenograph.models.gated import add_gates, is_gate
-from scenograph.painting.gligen import ground
+from scenograph.painting.attention import gated_attentions, observe
+from scenograph.painting.gligen import Grounding, ground
 from scenograph.training.diffusion import step_weights
 from scenograph.training.grounded import Batch, Grounded, draw_batch
 from scenograph.training.loop import Plan, Run
+from scenograph.training.pointing import Pointer, looking_loss, pointing_loss
 
 __all__ = ["GligenRecipe", "conditioned", "denoising_loss", "denoising_target", "train_gligen"]
 
@@ -32,6 +35,8 @@ class GligenRecipe:
 
     Attributes:
         weights: of the noise steps, as in `denoising_loss`; None is the plain mean of the papers.
+        ajar: how new gates begin, as in `add_gates`.
+        hints: the weight of `pointing_loss` and `looking_loss`, which are no part of GLIGEN's; 0 leaves them out.
     """
 
     name: str
@@ -39,14 +44,16 @@ class GligenRecipe:
     weights: tuple[float, float] | None = None
     drop_caption: float = 0.1
     drop_grounding: float = 0.1
+    ajar: bool = False
+    hints: float = 0.0
     checkpointing: bool = False
 
 
-def conditioned(pipeline: Any, batch: Batch) -> dict[str, Any]:
-    """The UNet's keyword arguments for a batch: text features and grounding, without a graph."""
+def conditioned(pipeline: Any, batch: Batch, grounding: Grounding | None = None) -> dict[str, Any]:
+    """The UNet's keyword arguments for a batch: text features and grounding (its own if None), without a graph."""
     with torch.no_grad():
         text_BLD = pipeline.text_encoder(batch.ids_BT)[0]
-        grounding = ground(pipeline, batch.layouts)
+        grounding = grounding or ground(pipeline, batch.layouts)
     return {"encoder_hidden_states": text_BLD, "cross_attention_kwargs": {"gligen": grounding.arguments()}}
 
 
@@ -82,13 +89,14 @@ def train_gligen(recipe: GligenRecipe, data: Grounded, pipeline: Any, folder: st
     Args:
         pipeline: a stock SD pipeline; gates are added where it has none. Its other parts stay as they are.
     """
-    unet = add_gates(pipeline.unet, seed=recipe.plan.seed).to(memory_format=torch.channels_last)
+    unet = add_gates(pipeline.unet, seed=recipe.plan.seed, ajar=recipe.ajar).to(memory_format=torch.channels_last)
     pipeline.register_modules(unet=unet)
     for name, parameter in unet.named_parameters():
         parameter.requires_grad_(is_gate(name))
     if recipe.checkpointing:
         unet.enable_gradient_checkpointing()
-    run = Run(folder, recipe.plan, unet, what=recipe.name)
+    pointer = Pointer(unet) if recipe.hints else None
+    run = Run(folder, recipe.plan, pointer or unet, what=recipe.name)
     pipeline.to(run.device)
     schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
 
@@ -103,10 +111,27 @@ def train_gligen(recipe: GligenRecipe, data: Grounded, pipeline: Any, folder: st
         )
 
     unet.train()
-    for _, batch in run.batches(make):
-        noisy = schedule.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.t_B)
-        seen = run.model(noisy, batch.t_B, **conditioned(pipeline, batch)).sample
-        run.update(denoising_loss(schedule, batch, seen, recipe.weights))
+    with ExitStack() as watching:
+        observed = None
+        if pointer:
+            watching.callback(pointer.let_go)
+            # The first block's cells know too little of where they are: the way to the borders is long.
+            later = [name for name in gated_attentions(unet) if not name.startswith("down_blocks")]
+            observed = watching.enter_context(observe(unet, later))
+        for _, batch in run.batches(make):
+            noisy = schedule.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.t_B)
+            grounding = ground(pipeline, batch.layouts)
+            given = conditioned(pipeline, batch, grounding)
+            if observed is None:
+                seen = run.model(noisy, batch.t_B, **given).sample
+                run.update(denoising_loss(schedule, batch, seen, recipe.weights))
+                continue
+            seen, says_BHWE = run.model(noisy, batch.t_B, **given)
+            denoising = denoising_loss(schedule, batch, seen, recipe.weights)
+            pointing = pointing_loss(says_BHWE, grounding)
+            looking, share = looking_loss(observed.maps(), grounding, (noisy.shape[2], noisy.shape[3]))
+            loss = denoising + recipe.hints * (pointing + looking)
+            run.update(loss, denoising=denoising, pointing=pointing, looking=looking, inside=share)
     run.finish()
     unet.disable_gradient_checkpointing()
     return unet.requires_grad_(False).eval()

@@ -21,23 +21,16 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from scenograph.training.loop import Plan, Run
+from scenograph.training.tables import ASKED, Tables, stated_by, table_answers, table_loss
 from scenograph.training.tokenizer import MAX_TOKENS
-from scenograph.world.captions import RELATIONS, Described, attributes_of, background_of
+from scenograph.world.captions import RELATIONS, Described, background_of
 from scenograph.world.scenes import Scene, Split, scene_at
-from scenograph.world.vocabulary import BACKGROUNDS, COLOURS, NOUNS, SHAPES, TEXTURES
+from scenograph.world.vocabulary import NOUNS
 
 __all__ = ["TextRecipe", "build_text_tower", "train_text_tower"]
 
-# What a phrase says; class 0 is "not stated".
-_STATED = {"noun": tuple(NOUNS), "colour": tuple(COLOURS), "texture": TEXTURES[1:], "shape": SHAPES}
-_PHRASE = {
-    **{k: len(v) + 1 for k, v in _STATED.items()},
-    "count": 11,
-    "relation": len(RELATIONS) + 1,
-    "partner": len(NOUNS) + 1,
-}
-_PER_NOUN = {"colour": len(COLOURS) + 1, "texture": len(TEXTURES), "shape": len(SHAPES) + 1, "count": 11}
-_IGNORE = -100
+# What the end of a phrase tells; answer 0 is "not stated".
+_PHRASE = {"noun": len(NOUNS) + 1, **ASKED, "relation": len(RELATIONS) + 1, "partner": len(NOUNS) + 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,24 +69,19 @@ class _Pupil(nn.Module):
         super().__init__()
         self.tower = tower
         self.phrase = nn.ModuleDict({k: nn.Linear(width, n) for k, n in _PHRASE.items()})
-        self.per_noun = nn.ModuleDict({k: nn.Linear(width, n * len(NOUNS)) for k, n in _PER_NOUN.items()})
-        self.present = nn.Linear(width, len(NOUNS))
-        self.background = nn.Linear(width, len(BACKGROUNDS) + 1)
+        self.tables = Tables(width)
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.tower(input_ids=ids_BT, attention_mask=mask_BT)
         return seen.last_hidden_state, seen.pooler_output
 
 
-def _facts(phrase: str, count: int) -> dict[str, int]:
-    stated = attributes_of(phrase)
-    facts = {k: 1 + names.index(stated[k]) if k in stated else 0 for k, names in _STATED.items()}
-    return {**facts, "count": min(count, 10), "relation": 0, "partner": 0}
-
-
 def _phrases(described: Described) -> dict[str, dict[str, int]]:
     """Phrase -> what its last token must tell; the later phrase of a related pair also tells relation and partner."""
-    told = {p: _facts(p, described.phrases.count(p)) for p in dict.fromkeys(described.phrases)}
+    told = {
+        p: {**stated_by(p, described.phrases.count(p)), "relation": 0, "partner": 0}
+        for p in dict.fromkeys(described.phrases)
+    }
     if described.relation:
         subject, name, target = described.relation
         late = told[described.phrases[target]]
@@ -114,21 +102,6 @@ def _ends(offsets_BT2: np.ndarray, told: Sequence[Described]) -> tuple[Tensor, d
     return torch.tensor(at), {k: torch.tensor([r[k] for r in rows]) for k in _PHRASE}
 
 
-def _table(told: Sequence[Described]) -> tuple[Tensor, dict[str, Tensor]]:
-    """What the caption's end must tell: the nouns and, where one phrase alone has the noun, what it says."""
-    present = torch.zeros(len(told), len(NOUNS))
-    table = {k: torch.full((len(told), len(NOUNS)), _IGNORE) for k in _PER_NOUN}
-    for row, described in enumerate(told):
-        facts = [f for f in _phrases(described).values() if f["noun"]]
-        for f in facts:
-            noun = f["noun"] - 1
-            present[row, noun] = 1
-            if sum(g["noun"] == f["noun"] for g in facts) == 1:
-                for k in _PER_NOUN:
-                    table[k][row, noun] = f[k]
-    return present, table
-
-
 def _loss(pupil: _Pupil, tokenizer: CLIPTokenizer, told: Sequence[Described], model: nn.Module) -> dict[str, Tensor]:
     enc = tokenizer(
         [d.caption for d in told], padding=True, truncation=True, return_offsets_mapping=True, return_tensors="pt"
@@ -137,15 +110,9 @@ def _loss(pupil: _Pupil, tokenizer: CLIPTokenizer, told: Sequence[Described], mo
     at, facts = _ends(enc["offset_mapping"].numpy(), told)
     ends = hidden[at[:, 0], at[:, 1]]
     phrase = torch.stack([F.cross_entropy(pupil.phrase[k](ends), v) for k, v in facts.items()]).sum()
-    present, table = _table(told)
-    caption = F.binary_cross_entropy_with_logits(pupil.present(pooled), present) * 4
-    for k, target in table.items():
-        logits = pupil.per_noun[k](pooled).view(len(told) * len(NOUNS), -1)
-        if bool((target != _IGNORE).any()):
-            caption = caption + F.cross_entropy(logits, target.flatten(), ignore_index=_IGNORE)
-    names = [background_of(d.caption) for d in told]
-    place = torch.tensor([0 if n is None else 1 + list(BACKGROUNDS).index(n) for n in names])
-    return {"phrase": phrase, "caption": caption, "background": F.cross_entropy(pupil.background(pooled), place)}
+    said = [(list(_phrases(d).values()), background_of(d.caption)) for d in told]
+    caption = table_loss(pupil.tables(pooled), table_answers(said))
+    return {"phrase": phrase, "caption": caption["things"], "background": caption["background"]}
 
 
 def _scenes(recipe: TextRecipe, rng: np.random.Generator) -> list[Scene]:
