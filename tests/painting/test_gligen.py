@@ -152,6 +152,13 @@ def test_phrases_are_embedded_as_the_pooled_text(painter: Painter) -> None:
     assert grounding.boxes_BN4[0, 1].tolist() == pytest.approx(list(DOG.instances[1].box))
 
 
+def test_a_gligen_is_not_guided_unless_asked(painter: Painter, tmp_path: Path) -> None:
+    from tests.tiny import tiny_sd
+
+    assert painter.defaults["method"] == "plain"
+    assert Painter.from_pretrained(tiny_sd(tmp_path), device="cpu").defaults["method"] == "winwinlay"
+
+
 def test_only_gates_are_new() -> None:
     plain = tiny_sd_parts()["unet"]
     gated = add_gates(plain)

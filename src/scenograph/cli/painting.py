@@ -128,8 +128,8 @@ _OPTIONS = (
         "--method",
         metavar="NAME[:OPTION=VALUE…]",
         callback=check_method,
-        help=f"{', '.join(METHOD_NAMES)}; default winwinlay, for tiny-sd with options of its own (unified models: "
-        "plain). winwinlay:r=0.2:guided=25 changes options.",
+        help=f"{', '.join(METHOD_NAMES)}; default winwinlay, for tiny-sd with options of its own (GLIGEN and "
+        "unified models: plain). winwinlay:r=0.2:guided=25 changes options.",
     ),
     click.option("--seed", type=int, help="Default 0; a seed gives the same picture alone and among others."),
     click.option("--steps", type=int, help="Sampling steps, default 50."),

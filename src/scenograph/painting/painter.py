@@ -23,6 +23,7 @@ from scenograph.errors import CheckpointError, GuidanceError, ImageError, Layout
 from scenograph.layout import Layout, Prompt
 from scenograph.models.embedded import WINWINLAY
 from scenograph.models.families import Family, default_size
+from scenograph.models.gated import is_gated
 from scenograph.models.loading import freeze, load_pipeline
 from scenograph.models.loras import add_lora
 from scenograph.painting.conditioning import decode, encode
@@ -90,7 +91,8 @@ class Painter:
         self.pipeline = freeze(pipeline)
         self.name, self.variant, self.config = name, variant, config
         self.loras: list[tuple[str, float]] = []
-        self.defaults = {"method": WINWINLAY if name == "tiny-sd" else "winwinlay", "cfg": 7.5}
+        training_free = WINWINLAY if name == "tiny-sd" else "winwinlay"
+        self.defaults = {"method": "plain" if is_gated(pipeline.unet) else training_free, "cfg": 7.5}
 
     @classmethod
     def from_pretrained(
