@@ -110,7 +110,7 @@ def reader_b() -> ReaderRecipe:
 
 def tiny_gligen() -> GligenRecipe:
     """Gated layers on tiny-sd: `scenograph train tiny-gligen`."""
-    plan = Plan(steps=6000, batch=32, lr=1e-3, seed=7, warmup=100, ema=0.999)
+    plan = Plan(steps=2500, batch=32, lr=1e-3, seed=7, warmup=100, ema=0.998)
     return GligenRecipe(name="tiny-gligen", plan=plan, weights=_TINY_SD_WEIGHTS, ajar=True, hints=0.05)
 
 
