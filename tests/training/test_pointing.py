@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 
 from scenograph.models.gated import add_gates
 from scenograph.painting.attention import gated_attentions, observe
@@ -95,6 +96,7 @@ def test_cells_that_look_at_their_instance_cost_nothing() -> None:
 def test_gated_attention_is_observed_as_it_is() -> None:
     unet = add_gates(tiny_sd_parts()["unet"])
     name, layer = next(iter(gated_attentions(unet).items()))
+    assert isinstance(layer, Attention)
     assert name.endswith(".fuser.attn") and len(gated_attentions(unet)) > 1
     tokens = torch.randn(2, 7, layer.to_q.in_features)
     with observe(unet, [name]) as observed:
