@@ -46,8 +46,8 @@ def add_gates(unet: Any, *, seed: int = 0, ajar: bool = False) -> Any:
 
     Args:
         ajar: γ = 1 and the layers' last weights zero instead of γ = 0, as ControlNet begins (Zhang et al. 2023). At
-            γ = 0 the layers behind a gate get no gradient until the gate has opened for what they are at random, which
-            takes GLIGEN's 100 000s of steps; this way they learn from the first.
+            γ = 0 the layers behind a gate get no gradient until the gate has opened for what they are at random; this
+            way they learn from the first.
     """
     if is_gated(unet):
         return unet

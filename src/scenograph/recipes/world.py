@@ -52,7 +52,7 @@ def text_a() -> TextRecipe:
 
 
 def clip_b() -> ClipRecipe:
-    """The CLIP that may select and train: `scenograph train clip-b`."""
+    """The CLIP that may select and train: `scenograph train clip-b`. What is shipped was trained without tables."""
     plan = Plan(steps=4000, batch=64, lr=1e-3, seed=13, warmup=200, ema=0.998)
     return ClipRecipe(name="clip-b", plan=plan, text="text-b")
 
@@ -109,7 +109,7 @@ def reader_b() -> ReaderRecipe:
 
 
 def tiny_gligen() -> GligenRecipe:
-    """Gated layers on tiny-sd: `scenograph train tiny-gligen`."""
+    """Gated layers on tiny-sd, with hints where boxes are: `scenograph train tiny-gligen`."""
     plan = Plan(steps=2500, batch=32, lr=1e-3, seed=7, warmup=100, ema=0.998)
     return GligenRecipe(name="tiny-gligen", plan=plan, weights=_TINY_SD_WEIGHTS, ajar=True, hints=0.05)
 
