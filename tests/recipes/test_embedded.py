@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
+from transformers import VisionTextDualEncoderModel
 
 from scenograph.errors import TrainingError
 from scenograph.models import embedded as names
 from scenograph.models.embedded import EMBEDDED
 from scenograph.recipes import embedded, world
+from scenograph.training.clip import build_clip
+from tests.tiny import tiny_sd_parts
 
 
 @pytest.fixture
@@ -41,6 +46,24 @@ def test_a_try_out_is_not_published(weights: Path, tmp_path: Path) -> None:
     path = embedded.train_embedded("reader-a", tmp_path / "run", steps=1, threads=1)
     assert path == tmp_path / "run" / "reader-a" / "model"
     assert not weights.exists()
+
+
+def test_a_lost_text_tower_is_taken_from_the_published_clip(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, tower = world.clip_a(), tiny_sd_parts()["text_encoder"]
+    build_clip(recipe, tower).save_pretrained(weights / EMBEDDED["clip-a"])
+    given = {}
+
+    def train(*args: Any, start: Path) -> VisionTextDualEncoderModel:
+        given.update(tower=args[3], start=start)
+        return build_clip(recipe, args[3])
+
+    monkeypatch.setattr(embedded, "train_clip", train)
+    embedded.train_embedded("clip-a", tmp_path / "run", steps=1, threads=1, warm=True)
+    assert given["start"] == weights / EMBEDDED["clip-a"]
+    for one, other in zip(given["tower"].parameters(), tower.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_unknown_names(tmp_path: Path) -> None:

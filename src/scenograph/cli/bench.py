@@ -123,8 +123,8 @@ def guidance(
     "--trainings", type=click.IntRange(min=1), default=3, show_default=True, help="Of control and GOAL, main table."
 )
 @click.option("--steps", type=click.IntRange(min=1), default=25, show_default=True, help="Sampling steps.")
-@click.option("--cfg", type=float, default=7.5, show_default=True)
-@click.option("--beta", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of grounded steps.")
+@click.option("--cfg", type=float, default=4.0, show_default=True)
+@click.option("--beta", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="Share of grounded steps.")
 @click.option(
     "--run",
     type=click.Path(path_type=Path, file_okay=False),

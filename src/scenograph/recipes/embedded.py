@@ -21,7 +21,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from diffusers import AutoencoderKL
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer, VisionTextDualEncoderModel
 
 from scenograph.datasets.drawn import DrawnScenes, draw_scenes
 from scenograph.errors import TrainingError
@@ -138,9 +138,12 @@ def _vae(site: _Site, name: str, out: Path) -> None:
 
 def _clip(site: _Site, name: str, out: Path) -> None:
     recipe, tokenizer = site.recipe(name), site.tokenizer()
-    tower = CLIPTextModel.from_pretrained(site.model(recipe.text))
-    where, drawn = site.folder(name), site.drawn(_split(name))
-    train_clip(recipe, drawn, tokenizer, tower, where, start=site.start(name)).save_pretrained(out)
+    where, drawn, start = site.folder(name), site.drawn(_split(name)), site.start(name)
+    if start and not (site.folder(recipe.text) / "model").exists():
+        tower = VisionTextDualEncoderModel.from_pretrained(start).text_model  # the only place where text-a is published
+    else:
+        tower = CLIPTextModel.from_pretrained(site.model(recipe.text))
+    train_clip(recipe, drawn, tokenizer, tower, where, start=start).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 
