@@ -15,6 +15,7 @@ from scenograph.cli.habits import (
     is_quiet,
     is_verbose,
     note,
+    readme_option,
     save_picture,
     say,
     show_tables,
@@ -76,11 +77,7 @@ def bench() -> None:
     show_default=True,
     help="Folder of the pictures; a broken run continues there.",
 )
-@click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Also put the tables between the markers of this document.",
-)
+@readme_option
 @volume
 def guidance(
     development: bool,
@@ -133,11 +130,7 @@ def guidance(
     help="Folder of trainings and pictures; a broken run continues there.",
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default results/goal_….json.")
-@click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Also put the table between the markers of this document.",
-)
+@readme_option
 @click.option("--sheet", type=click.Path(path_type=Path), help="Also draw estimates and attention of every row (PNG).")
 @volume
 def goal(run: Path, out: Path | None, readme: Path | None, sheet: Path | None, **options: Any) -> None:
@@ -191,11 +184,7 @@ def goal(run: Path, out: Path | None, readme: Path | None, sheet: Path | None, *
     show_default=True,
     help="Folder of the answers; a language model is never asked again for what stands there.",
 )
-@click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Also put the tables between the markers of this document.",
-)
+@readme_option
 @as_json
 @volume
 @click.pass_context
@@ -263,11 +252,7 @@ def nsr1k(
     show_default=True,
     help="Folder of the answers; a language model is never asked again for what stands there.",
 )
-@click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Also put the tables between the markers of this document.",
-)
+@readme_option
 @as_json
 @volume
 @click.pass_context

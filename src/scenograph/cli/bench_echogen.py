@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from scenograph.cli.habits import as_json, note, save_picture, show_tables, volume
+from scenograph.cli.habits import as_json, note, readme_option, save_picture, show_tables, volume
 from scenograph.errors import ResultError
 
 __all__ = ["TABLES", "WAYS"]
@@ -23,11 +23,6 @@ _RUN = click.option(
     default=Path("runs"),
     show_default=True,
     help="Folder of trainings and pictures; a broken run continues there.",
-)
-_README = click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Also put the table between the markers of this document.",
 )
 _UNIFIED_CFG = click.option(
     "--unified-cfg", type=float, default=3.0, show_default=True, help="Guidance of the unified model's pictures."
@@ -74,7 +69,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 @click.option("--device", metavar="NAME")
 @_RUN
 @_out("results/echogen_….json, or runs/echogen_development.json with --development")
-@_README
+@readme_option
 @click.option("--sheet", type=click.Path(path_type=Path), help="Also draw samples of every stage (PNG).")
 @click.option("--curves", type=click.Path(path_type=Path), help="Also draw the losses of every stage (PNG).")
 @as_json
@@ -131,7 +126,7 @@ def echogen(
 @click.option("--limit", type=click.IntRange(min=2), default=500, show_default=True, help="Held-out scenes.")
 @_RUN
 @_out("results/echogen_leak.json")
-@_README
+@readme_option
 @as_json
 @volume
 def leak(rows: str, run: Path, out: Path | None, readme: Path | None, as_json: bool, **options: Any) -> None:
@@ -157,7 +152,7 @@ def leak(rows: str, run: Path, out: Path | None, readme: Path | None, as_json: b
 @_SEED
 @click.option("--device", metavar="NAME")
 @_out("results/echogen_parsing.json")
-@_README
+@readme_option
 @as_json
 @volume
 def parsing(out: Path | None, readme: Path | None, device: str | None, as_json: bool, **options: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scenograph.cli.habits import is_quiet, say, volume
+from scenograph.cli.habits import is_quiet, readme_option, say, volume
 
 __all__ = ["goal_step", "painting", "speed", "unified", "world"]
 
@@ -18,11 +18,7 @@ __all__ = ["goal_step", "painting", "speed", "unified", "world"]
     default=Path("results/speed_guidance.json"),
     show_default=True,
 )
-@click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Also put the tables between the markers of this document.",
-)
+@readme_option
 @volume
 def speed(out: Path, readme: Path | None) -> None:
     """Time one guidance step at the size of Stable Diffusion 1.5, against the way public implementations do it."""
@@ -43,11 +39,7 @@ def speed(out: Path, readme: Path | None) -> None:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/speed_painting.json"), show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Also put the table between the markers of this document.",
-)
+@readme_option
 @volume
 def painting(out: Path, rounds: int, readme: Path | None) -> None:
     """Time one WinWinLay picture of the embedded painter, warm and with the cold start."""

@@ -28,6 +28,7 @@ __all__ = [
     "is_verbose",
     "note",
     "print_json",
+    "readme_option",
     "save_picture",
     "say",
     "show_tables",
@@ -40,6 +41,11 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object a line, in the order of the input."
+)
+readme_option = click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Also put the tables between the markers of this document.",
 )
 
 
