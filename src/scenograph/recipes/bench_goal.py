@@ -109,7 +109,9 @@ def run(
     judges = judge("a")
     measured: dict[str, _Measured] = {"drawn": _judged([[i.scene.draw()] for i in items], items, judges)}
     if bench.table is None:
-        for method in ("plain", WINWINLAY):
+        # Its options were chosen at 50 steps, of which half are guided.
+        guided = WINWINLAY.replace("guided=25", f"guided={(bench.steps + 1) // 2}")
+        for method in ("plain", guided):
             measured[f"tiny-sd, {base_of(method)}"] = _painted(bench, "tiny-sd", method, items, judges, run, report)
     drawn = _scenes(run) if any(row.recipe for row in rows) else None
     for row in rows:
