@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from transformers import VisionTextDualEncoderModel
 
 from scenograph.errors import TrainingError
 from scenograph.models import embedded as names
 from scenograph.models.embedded import EMBEDDED
+from scenograph.models.gated import add_gates
 from scenograph.recipes import embedded, world
 from scenograph.training.clip import build_clip
 from tests.tiny import tiny_sd_parts
@@ -64,6 +66,24 @@ def test_a_lost_text_tower_is_taken_from_the_published_clip(
     assert given["start"] == weights / EMBEDDED["clip-a"]
     for one, other in zip(given["tower"].parameters(), tower.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_gates_go_on_from_the_published_ones(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    saved: list[Any] = []
+    pipelines = {"tiny-sd": StableDiffusionPipeline(**tiny_sd_parts())}
+    pipelines["tiny-gligen"] = StableDiffusionPipeline(**tiny_sd_parts())
+    pipelines["tiny-gligen"].register_modules(unet=add_gates(pipelines["tiny-gligen"].unet))
+    monkeypatch.setattr(embedded, "load_pipeline", lambda name, **options: (None, pipelines[name]))
+    monkeypatch.setattr(embedded, "train_gligen", lambda recipe, data, pipeline, where: given.append(pipeline))
+    monkeypatch.setattr(embedded, "save_delta", lambda unet, base, out, *, name: (saved.append(base), out.mkdir()))
+    monkeypatch.setattr(embedded, "of_scenes", lambda drawn, latents: None)
+    monkeypatch.setattr(embedded._Site, "latents", lambda site, vae, drawn: None)
+    (weights / EMBEDDED["tiny-gligen"]).mkdir(parents=True)
+    for warm in (False, True):
+        embedded.train_embedded("tiny-gligen", tmp_path / f"run-{warm}", steps=1, threads=1, warm=warm)
+    assert given == [pipelines["tiny-sd"], pipelines["tiny-gligen"]]
+    assert not any("fuser" in key for base in saved for key in base)
 
 
 def test_unknown_names(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from scenograph.errors import TrainingError
 from scenograph.layout import Box, Instance, Layout
 from scenograph.recipes import world as recipes
 from scenograph.training.cycle import CycleRecipe, _earned, box_reward, grounded_boxes, train_cycle
@@ -124,6 +125,18 @@ def test_pmtp_learns_to_see_through_the_tower(sharing: Sharing, tmp_path: Path) 
         right, wrong = (pmtp_loss(made.model, rows, Sharing.SHARED, features_BND=f) for f in
                         (features_BND, features_BND.roll(1, dims=0)))  # fmt: skip
     assert right.layout.box + 0.1 < wrong.layout.box
+
+
+def test_pmtp_learns_what_cells_will_show(tmp_path: Path) -> None:
+    """Each row's answers meet its own tokens: told apart, three pictures' answers are learnt in a few steps."""
+    answers = torch.tensor([4, 1, 0]), torch.tensor([9, 2, 1]), torch.tensor([-1, -1, -1])
+    told = replace(data(), cells=lambda index: answers[index].expand(IMAGE_LENGTH, -1))
+    plan = replace(PLAN, steps=40, batch=6)
+    train_pmtp(PmtpRecipe(name="pmtp", plan=plan, cells=1.0, parse=0.3, drop=0.0), told, unified(), tmp_path)
+    first, last = rows(tmp_path)[0], rows(tmp_path)[-1]
+    assert last["cells"] < 0.3 * first["cells"]
+    with pytest.raises(TrainingError, match="set cells to 0"):
+        train_pmtp(PmtpRecipe(name="pmtp", plan=plan, cells=1.0), data(), unified(), tmp_path / "unknown")
 
 
 def test_djo_with_a_rollout_and_without_a_tower(tmp_path: Path) -> None:

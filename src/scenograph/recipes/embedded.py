@@ -180,6 +180,8 @@ def _grounded(site: _Site, base: str, name: str) -> tuple[Any, Grounded]:
 def _gligen(site: _Site, name: str, out: Path) -> None:
     pipeline, data = _grounded(site, "tiny-sd", name)
     base = {key: tensor.clone() for key, tensor in pipeline.unet.state_dict().items()}
+    if site.start(name):
+        _, pipeline = load_pipeline(name, device="cpu", dtype=torch.float32)
     save_delta(train_gligen(site.recipe(name), data, pipeline, site.folder(name)), base, out, name="tiny-sd")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,16 +66,21 @@ def reconstructions_sheet(*, seed: int = 0, pairs: int = 16, columns: int = 8) -
 
 
 def guided_sheet(*, seed: int = 0, layouts: int = 8, steps: int = 50) -> Image.Image:
-    """Held-out layouts with 1-4 objects: the boxes, tiny-sd plain, and with WinWinLay, from the same seeds."""
+    """Held-out layouts with 1-4 objects: the boxes; tiny-sd plain and with WinWinLay; the models that learned boxes."""
     asked = [scene_at(i, seed=seed, split="test", count=1 + i % 4).layout for i in range(layouts)]
-    painter = Painter.from_pretrained("tiny-sd")
     seeds = list(range(seed, seed + layouts))
     rows: list[list[Image.Image | None]] = [[draw_layout(layout, size=(256, 256)) for layout in asked]]
-    for method in ("plain", WINWINLAY):
-        made = painter.paint(asked, guidance=method, seeds=seeds, steps=steps, batch_size=layouts, progress=False)
+    painters: dict[str, tuple[str, dict[str, Any]]] = {
+        "plain": ("tiny-sd", {"guidance": "plain"}),
+        "WinWinLay": ("tiny-sd", {"guidance": WINWINLAY}),
+        "GLIGEN": ("tiny-gligen", {"cfg": 4.0, "gligen_beta": 0.6}),
+    }
+    for model, options in painters.values():
+        painter = Painter.from_pretrained(model)
+        made = painter.paint(asked, seeds=seeds, steps=steps, batch_size=layouts, progress=False, **options)
         rows.append([draw_layout(p.layout, p.image, size=(256, 256)) for p in made])
     captions = [layout.caption for layout in asked]
-    return contact_sheet(rows, row_labels=["asked", "plain", "WinWinLay"], column_labels=captions, gap=4)
+    return contact_sheet(rows, row_labels=["asked", *painters], column_labels=captions, gap=4)
 
 
 SHEETS: dict[str, Callable[..., Image.Image]] = {

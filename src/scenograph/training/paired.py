@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isqrt
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.errors import TrainingError
 from scenograph.layout import Layout
+from scenograph.training.patches import patch_answers
 from scenograph.unified.model import Unified
 from scenograph.unified.pictures import image_tokens
 from scenograph.world.scenes import retell
@@ -32,11 +34,15 @@ _SAME = 0.9  # of tokens: another VQ model agrees in hardly any
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """Image tokens (K, N) of K pictures, what to say of picture `index` this time, and its pixels in -1 … 1."""
+    """Image tokens (K, N) of K pictures, what to say of picture `index` this time, and its pixels in -1 … 1.
+
+    `cells` are the answers (N, 3) of `patches.patch_answers` for the places of its tokens, where they are known.
+    """
 
     tokens_KN: np.ndarray
     layout: Callable[[int, np.random.Generator], Layout]
     pixels: Callable[[int], torch.Tensor]
+    cells: Callable[[int], torch.Tensor] | None = None
 
 
 class Stage(nn.Module):
@@ -54,7 +60,7 @@ class Stage(nn.Module):
 
 def paired_scenes(drawn: DrawnScenes, tokens_KN: np.ndarray) -> Paired:
     """Drawn scenes with their tokens; most captions are told anew."""
-    images = drawn.images_NHWC
+    images, side = drawn.images_NHWC, isqrt(tokens_KN.shape[1])
 
     def layout(index: int, rng: np.random.Generator) -> Layout:
         scene = drawn.scene(index)
@@ -62,7 +68,12 @@ def paired_scenes(drawn: DrawnScenes, tokens_KN: np.ndarray) -> Paired:
             return scene.layout
         return replace(scene, described=retell(scene, Random(int(rng.integers(1 << 62))))).layout
 
-    return Paired(tokens_KN=tokens_KN, layout=layout, pixels=lambda index: scene_pixels(images[index : index + 1])[0])
+    return Paired(
+        tokens_KN=tokens_KN,
+        layout=layout,
+        pixels=lambda index: scene_pixels(images[index : index + 1])[0],
+        cells=lambda index: patch_answers([drawn.scene(index)], side)[0],
+    )
 
 
 def scene_pixels(images_NHWC: np.ndarray) -> torch.Tensor:

@@ -41,4 +41,6 @@ def patch_loss(logits_BPK: Tensor, answers_BP3: Tensor) -> Tensor:
     noun, *looks = logits_BPK.flatten(0, 1).split(_SIZES, 1)
     told = answers_BP3.flatten(0, 1).unbind(1)
     nouns = F.cross_entropy(noun, torch.where(told[0] < 0, len(_TOLD["noun"]), told[0]))
-    return nouns + sum(F.cross_entropy(a, b, ignore_index=-1) for a, b in zip(looks, told[1:], strict=True))
+    objects = (told[0] >= 0).sum().clamp(min=1)  # there may be none
+    errors = (F.cross_entropy(a, b, ignore_index=-1, reduction="sum") for a, b in zip(looks, told[1:], strict=True))
+    return nouns + sum(errors) / objects

@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from scenograph.errors import TrainingError
 from scenograph.layout import Box, Instance, Layout
 from scenograph.training.loop import Plan, Run
 from scenograph.training.paired import Paired, Stage
+from scenograph.training.patches import ANSWERS, patch_loss
 from scenograph.unified.batch import Batch, collate
 from scenograph.unified.losses import pmtp_loss
 from scenograph.unified.mask import Sharing
@@ -48,6 +50,9 @@ class PmtpRecipe:
         tower: share of rows that ground the picture through the understanding tower.
         masks: understanding has the sub-captions in words and the candidate's boxes as masks over the image, as the
             paper does; the model must take them (`unified.candidate`). Otherwise the whole candidate is in words.
+        cells: the weight of what the place of every image token will show (`patches`), told before the token is drawn:
+            a model that begins with random weights learns late from its tokens alone what boxes have to do with it.
+            No part of EchoGen's, and for data that knows.
     """
 
     name: str
@@ -57,24 +62,48 @@ class PmtpRecipe:
     parse: float = 0.2
     tower: float = 0.0
     masks: bool = False
+    cells: float = 0.0
+
+
+class _Telling(Stage):
+    """The loss of a batch, and of what cells will show, through a layer that is thrown away."""
+
+    def __init__(self, model: Any, weight: float) -> None:
+        super().__init__(model, _loss)
+        self.weight = weight
+        self.tells = nn.Linear(model.config.text_config.hidden_size, ANSWERS) if weight else None
+
+    def forward(self, batch: Batch, answers_MK: Tensor, *given: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, parts, before_MD = super().forward(batch, *given)
+        if self.tells is None or not len(answers_MK):
+            return loss, parts
+        cells = patch_loss(self.tells(before_MD)[None], answers_MK[None])
+        return loss + self.weight * cells, parts | {"cells": cells}
 
 
 def train_pmtp(recipe: PmtpRecipe, data: Paired, unified: Unified, folder: str | Path) -> Unified:
-    """Trains (or goes on training) the model in place and returns it with averaged weights, frozen."""
-    freeze_encoders(unified.model)
-    stage = Stage(unified.model, _loss)
-    run = Run(folder, recipe.plan, stage, what=recipe.name, idle=True)
+    """Trains (or goes on training) the model in place and returns it with averaged weights, frozen.
 
-    def make(step: int, _: np.random.Generator) -> tuple[Batch, Tensor, Tensor]:
+    Raises TrainingError for `cells` where the data does not know them.
+    """
+    if recipe.cells and data.cells is None:
+        raise TrainingError("this data does not know what cells show; set cells to 0")
+    freeze_encoders(unified.model)
+    run = Run(folder, recipe.plan, _Telling(unified.model, recipe.cells), what=recipe.name, idle=True)
+
+    def make(step: int, _: np.random.Generator) -> tuple[Batch, Tensor, Tensor, Tensor]:
         drawn = [_sample(recipe, data, unified.codec, rng) for rng in run.sample_rngs(step)]
-        batch = collate([sequence for sequence, _, _ in drawn], masks=recipe.masks)
-        seen = [data.pixels(index) for _, _, index in drawn if index is not None]
+        batch = collate([one.sequence for one in drawn], masks=recipe.masks)
+        seen = [data.pixels(one.seen) for one in drawn if one.seen is not None]
         pixels = torch.stack(seen) if seen else torch.zeros(0, 3, unified.side, unified.side)
-        return batch, torch.tensor([dropped for _, dropped, _ in drawn]), pixels
+        painted = [one.painted for one in drawn if one.painted is not None]
+        told = [data.cells(index) for index in painted] if data.cells and recipe.cells else []
+        answers = torch.cat(told) if told else torch.zeros(0, 3, dtype=torch.long)
+        return batch, answers, torch.tensor([one.dropped for one in drawn]), pixels
 
     unified.model.train()
-    for _, (batch, dropped_B, pixels_BCHW) in run.batches(make):
-        loss, parts = run.model(batch, recipe.sharing, dropped_B, pixels_BCHW)
+    for _, (batch, answers_MK, dropped_B, pixels_BCHW) in run.batches(make):
+        loss, parts = run.model(batch, answers_MK, recipe.sharing, dropped_B, pixels_BCHW)
         run.update(loss, **parts)
     run.finish()
     unified.model.requires_grad_(False).eval()
@@ -83,33 +112,41 @@ def train_pmtp(recipe: PmtpRecipe, data: Paired, unified: Unified, folder: str |
 
 def _loss(
     model: Any, batch: Batch, sharing: Sharing, dropped_B: Tensor, pixels_BCHW: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     features = tower_features(model, pixels_BCHW) if len(pixels_BCHW) else None
     loss = pmtp_loss(model, batch, sharing, dropped_B=dropped_B, features_BND=features)
     parts = {"image": loss.image, "expression": loss.layout.expression, "box": loss.layout.box}
-    return loss.total, parts
+    return loss.total, parts, loss.before_MD
 
 
-def _sample(
-    recipe: PmtpRecipe, data: Paired, codec: Codec, rng: np.random.Generator
-) -> tuple[TokenSequence, bool, int | None]:
-    """A sequence, whether it counts as one without the first X_g, and the picture that is seen through the tower."""
+class _Sample(NamedTuple):
+    """A sequence, whether it counts as one without the first X_g, the picture that is seen through the tower, and the
+    one that is painted."""
+
+    sequence: TokenSequence
+    dropped: bool = True
+    seen: int | None = None
+    painted: int | None = None
+
+
+def _sample(recipe: PmtpRecipe, data: Paired, codec: Codec, rng: np.random.Generator) -> _Sample:
     index = int(rng.integers(len(data.tokens_KN)))
     layout, tokens = data.layout(index, rng), data.tokens_KN[index].tolist()
     turn = rng.random()
     if turn < recipe.parse / 2:
-        return plan_sequence(codec, layout.caption, layout.instances), True, None
+        return _Sample(plan_sequence(codec, layout.caption, layout.instances))
     if turn < recipe.parse:
         given = candidate(layout, rng)
         if recipe.masks:
             said, boxes = given or layout.instances, [one.box for one in given]
             told = shuffled(layout, rng)
-            return understand_sequence(codec, tokens, said, told, boxes=False, masks=boxes), True, None
-        return understand_sequence(codec, tokens, given, shuffled(layout, rng)), True, None
+            return _Sample(understand_sequence(codec, tokens, said, told, boxes=False, masks=boxes))
+        return _Sample(understand_sequence(codec, tokens, given, shuffled(layout, rng)))
     if turn < recipe.parse + recipe.tower:
-        return ground_sequence(codec, len(tokens), shuffled(layout, rng)), True, index
+        return _Sample(ground_sequence(codec, len(tokens), shuffled(layout, rng)), seen=index)
     # Two passes ground without the first X_g anyway; a painting without condition is drawn for all alike.
-    return shared_sequence(codec, layout, tokens, shuffled(layout, rng)), bool(rng.random() < recipe.drop), None
+    sequence = shared_sequence(codec, layout, tokens, shuffled(layout, rng))
+    return _Sample(sequence, dropped=bool(rng.random() < recipe.drop), painted=index)
 
 
 def shuffled(layout: Layout, rng: np.random.Generator) -> Sequence[Instance]:

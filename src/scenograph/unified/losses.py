@@ -17,7 +17,14 @@ from scenograph.errors import TrainingError
 from scenograph.unified.batch import Batch
 from scenograph.unified.mask import Sharing
 from scenograph.unified.passes import soft_embeddings
-from scenograph.unified.scoring import TEXT_ROLES, forced_image_logits, states, token_losses
+from scenograph.unified.scoring import (
+    TEXT_ROLES,
+    forced_image_logits,
+    states,
+    states_before,
+    targets,
+    token_losses,
+)
 from scenograph.unified.sequence import Kind, Role
 
 __all__ = ["Annealing", "DjoLoss", "LayoutLoss", "PmtpLoss", "djo_loss", "pmtp_loss", "straight_through"]
@@ -38,6 +45,8 @@ class PmtpLoss:
 
     image: Tensor
     layout: LayoutLoss
+    before_MD: Tensor
+    """The states from which the image tokens are predicted, of one row after another."""
 
     @property
     def total(self) -> Tensor:
@@ -53,6 +62,12 @@ def _layout_loss(model: Any, batch: Batch, states_BTD: Tensor) -> LayoutLoss:
     losses_M, roles_M = token_losses(model, batch, states_BTD, TEXT_ROLES)
     parts = [_mean(losses_M.detach()[roles_M == role]) for role in (Role.EXPRESSION, Role.BOX)]
     return LayoutLoss(_mean(losses_M), *parts)
+
+
+def _pmtp(model: Any, painting: Batch, painted_BTD: Tensor, grounding: Batch, grounded_BTD: Tensor) -> PmtpLoss:
+    before_MD = states_before(painted_BTD, targets(painting, {Role.IMAGE}))
+    layout = _layout_loss(model, grounding, grounded_BTD)
+    return PmtpLoss(_image_loss(model, painting, painted_BTD), layout, before_MD)
 
 
 def _image_loss(model: Any, batch: Batch, states_BTD: Tensor) -> Tensor:
@@ -87,10 +102,10 @@ def pmtp_loss(
             batch = batch.silenced(~dropped_B, TEXT_ROLES)
     if sharing is Sharing.TWO_PASSES:
         painting, grounding = batch.painting(), batch.grounding()
-        image = _image_loss(model, painting, states(model, painting, features_BND=features_BND))
-        return PmtpLoss(image, _layout_loss(model, grounding, states(model, grounding, features_BND=features_BND)))
+        painted_BTD = states(model, painting, features_BND=features_BND)
+        return _pmtp(model, painting, painted_BTD, grounding, states(model, grounding, features_BND=features_BND))
     states_BTD = states(model, batch, features_BND=features_BND)
-    return PmtpLoss(_image_loss(model, batch, states_BTD), _layout_loss(model, batch, states_BTD))
+    return _pmtp(model, batch, states_BTD, batch, states_BTD)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from scenograph.unified.passes import hidden, image_logits, text_logits
 from scenograph.unified.sampler import Sampling, guided_logits, sampling_log_probs
 from scenograph.unified.sequence import Kind, Role, Segment, TokenSequence
 
-__all__ = ["TEXT_ROLES", "forced_image_logits", "image_log_probs", "states", "targets", "token_losses"]
+__all__ = ["TEXT_ROLES", "forced_image_logits", "image_log_probs", "states", "states_before", "targets", "token_losses"]
 
 _SPREAD = 1.25  # of the lengths of rows that go together
 TEXT_ROLES = (Role.MARK, Role.EXPRESSION, Role.BOX)
@@ -60,7 +60,7 @@ def targets(batch: Batch, roles: Collection[Role]) -> Tensor:
     return torch.isin(batch.roles_BT, batch.roles_BT.new_tensor(sorted(roles)))
 
 
-def _before(states_BTD: Tensor, wanted_BT: Tensor) -> Tensor:
+def states_before(states_BTD: Tensor, wanted_BT: Tensor) -> Tensor:
     """The states (targets, width) from which the wanted tokens are predicted."""
     return states_BTD[:, :-1][wanted_BT[:, 1:]]
 
@@ -72,13 +72,13 @@ def token_losses(model: Any, batch: Batch, states_BTD: Tensor, roles: Collection
     """
     wanted_BT = targets(batch, roles)
     head = image_logits if Role.IMAGE in roles else text_logits
-    logits_MV = head(model, _before(states_BTD, wanted_BT)).float()
+    logits_MV = head(model, states_before(states_BTD, wanted_BT)).float()
     return F.cross_entropy(logits_MV, batch.ids_BT[wanted_BT], reduction="none"), batch.roles_BT[wanted_BT]
 
 
 def forced_image_logits(model: Any, batch: Batch, states_BTD: Tensor) -> Tensor:
     """Logits (batch, image tokens, codebook) of rows that all have one image as target."""
-    before_MD = _before(states_BTD, targets(batch, {Role.IMAGE}))
+    before_MD = states_before(states_BTD, targets(batch, {Role.IMAGE}))
     return image_logits(model, before_MD).unflatten(0, (len(batch.ids_BT), -1))
 
 
