@@ -55,7 +55,7 @@ def test_a_lost_text_tower_is_taken_from_the_published_clip(
 ) -> None:
     recipe, tower = world.clip_a(), tiny_sd_parts()["text_encoder"]
     build_clip(recipe, tower).save_pretrained(weights / EMBEDDED["clip-a"])
-    given = {}
+    given: dict[str, Any] = {}
 
     def train(*args: Any, start: Path) -> VisionTextDualEncoderModel:
         given.update(tower=args[3], start=start)
@@ -76,7 +76,12 @@ def test_gates_go_on_from_the_published_ones(weights: Path, tmp_path: Path, monk
     pipelines["tiny-gligen"].register_modules(unet=add_gates(pipelines["tiny-gligen"].unet))
     monkeypatch.setattr(embedded, "load_pipeline", lambda name, **options: (None, pipelines[name]))
     monkeypatch.setattr(embedded, "train_gligen", lambda recipe, data, pipeline, where: given.append(pipeline))
-    monkeypatch.setattr(embedded, "save_delta", lambda unet, base, out, *, name: (saved.append(base), out.mkdir()))
+
+    def save(unet: Any, base: Any, out: Path, *, name: str) -> None:
+        saved.append(base)
+        out.mkdir()
+
+    monkeypatch.setattr(embedded, "save_delta", save)
     monkeypatch.setattr(embedded, "of_scenes", lambda drawn, latents: None)
     monkeypatch.setattr(embedded._Site, "latents", lambda site, vae, drawn: None)
     (weights / EMBEDDED["tiny-gligen"]).mkdir(parents=True)
