@@ -74,6 +74,14 @@ def test_gligen_then_goal_and_a_picture(run: Run, folder: Path) -> None:
     assert (folder / "run" / "goal" / "checkpoint.pt").exists()
 
 
+def test_gligen_with_hints(run: Run, folder: Path, tmp_path: Path) -> None:
+    given = options(folder, model=folder / "sd", out=tmp_path / "hinted", run=tmp_path / "run", hints=0.05)
+    status, _, err = run("train", "gligen", *given, "--checkpointing")
+    assert status == 0, err
+    gates = Painter.from_pretrained(tmp_path / "hinted", device="cpu").pipeline.unet.named_parameters()
+    assert all(float(gate) > 0.9 for name, gate in gates if name.endswith("alpha_attn")), "they began ajar"
+
+
 def test_two_processes_encode_and_save_once(folder: Path, tmp_path: Path) -> None:
     root = Path(__file__).parent.parent.parent
     env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
@@ -98,6 +106,10 @@ def test_two_processes_encode_and_save_once(folder: Path, tmp_path: Path) -> Non
             "belongs to goal",
         ),
         (["train", "gligen", "--data", "coco:x.json", "--model", "m", "--out", "."], "exists; name a new folder"),
+        (
+            ["train", "goal", "--data", "coco:x.json", "--model", "m", "--out", "new", "--hints", "1"],
+            "belongs to gligen",
+        ),
     ],
 )
 def test_mistakes_are_one_line(run: Run, words: list[str], message: str) -> None:

@@ -1,6 +1,7 @@
 """Which instance is in a cell, and what pointing at another costs."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from diffusers.models.attention_processor import Attention
 from scenograph.models.gated import add_gates
 from scenograph.painting.attention import gated_attentions, observe
 from scenograph.painting.gligen import Grounding
+from scenograph.training.gligen import _looking
 from scenograph.training.pointing import Pointer, instance_of_cells, looking_loss, pointing_loss
 from tests.tiny import tiny_sd_parts
 
@@ -29,6 +31,16 @@ def test_the_smallest_box_has_the_cell() -> None:
     assert instance_of_cells(grounding((WHOLE, A), (LEFT, B)), (2, 4))[0].tolist() == [[1, 1, 0, 0]] * 2
     assert instance_of_cells(grounding((LEFT, A), (TOP, B)), (2, 4))[0].tolist() == [[0, 0, 1, 1], [0, 0, 5, 5]]
     assert (instance_of_cells(grounding(), (3, 3)) == 5).all()
+
+
+def test_large_maps_are_not_looked_at() -> None:
+    names = [f"{block}.attentions.0.transformer_blocks.0.fuser.attn" for block in
+             ("down_blocks.1", "mid_block", "up_blocks.1", "up_blocks.2", "up_blocks.3")]  # fmt: skip
+    sd15 = SimpleNamespace(
+        config=SimpleNamespace(up_block_types=["UpBlock2D"] + 3 * ["CrossAttnUpBlock2D"], sample_size=64),
+        named_modules=lambda: [(name, None) for name in names],
+    )
+    assert _looking(sd15) == names[1:4]
 
 
 def says(*rows: list[tuple[torch.Tensor, float]]) -> torch.Tensor:

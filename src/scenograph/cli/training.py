@@ -46,6 +46,12 @@ _OWN_OPTIONS = (
     click.option("--mixed-precision", type=click.Choice(["no", "fp16", "bf16"]), help="Default no."),
     click.option("--checkpointing", is_flag=True, help="Compute activations twice, in less memory."),
     click.option("--seed", type=int, help="Default 0."),
+    click.option(
+        "--hints",
+        type=click.FloatRange(min=0),
+        help="gligen: weight of two losses that say where boxes are, for short trainings; new gates then begin ajar. "
+        "Default 0, as published; tiny-gligen had 0.05.",
+    ),
     click.option("--alpha", type=float, help="goal: weight of the semantic alignment, default 0.01."),
     click.option("--beta", type=float, help="goal: weight of the attention alignment, default 0.001."),
     click.option("--clip", metavar="NAME", help="goal: the CLIP that aligns; default openai/clip-vit-large-patch14."),
@@ -109,9 +115,9 @@ def _train_own(name: str, run: Path, steps: int | None, threads: int | None, giv
     missing = [f"--{key}" for key in ("data", "model", "out") if key not in given]
     if missing:
         raise TrainingError(f"train {name} lacks {', '.join(missing)}; expected your pictures, a model and a folder")
-    for key in ("alpha", "beta", "clip"):
-        if name == "gligen" and key in given:
-            raise TrainingError(f"--{key} belongs to goal; gligen trains on the denoising loss alone")
+    for key, owner in (("alpha", "goal"), ("beta", "goal"), ("clip", "goal"), ("hints", "gligen")):
+        if key in given and name != owner:
+            raise TrainingError(f"--{key} belongs to {owner}; {name} has no such loss")
     if Path(given["out"]).exists():
         raise TrainingError(f"--out {str(given['out'])!r} exists; name a new folder")
     from scenograph.recipes.own_data import train_on_data

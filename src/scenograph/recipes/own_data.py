@@ -58,10 +58,13 @@ def train_on_data(
     alpha: float = 1e-2,
     beta: float = 1e-3,
     clip: str = CLIP,
+    hints: float = 0.0,
 ) -> Path:
     """Train `kind` ("gligen" or "goal") and return `out`, which appears only when it is whole.
 
     The defaults are GOAL's (AdamW, constant 5e-5, 14 000 steps); batches are larger than its 1.
+
+    hints: of gligen, the weight of `training.pointing`; new gates then begin ajar. 0 is GLIGEN as published.
 
     Raises TrainingError, CheckpointError, DatasetError or PhraseError for what cannot be trained.
     """
@@ -83,7 +86,8 @@ def train_on_data(
         grounded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
     if kind == "gligen":
-        unet = train_gligen(GligenRecipe(name=kind, plan=plan, checkpointing=checkpointing), grounded, pipeline, folder)
+        told = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints, checkpointing=checkpointing)
+        unet = train_gligen(told, grounded, pipeline, folder)
     else:
         recipe = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, checkpointing=checkpointing)
         reader = TransformersClip.from_pretrained(clip) if alpha else None

@@ -31,6 +31,7 @@ __all__ = [
     "named",
     "one_step_estimate",
     "spherical_distance",
+    "up_block_sides",
 ]
 
 ARTICLES = ("a", "an", "the")
@@ -122,13 +123,18 @@ def decoder_layers(unet: Any, grid: tuple[int, int]) -> tuple[str, ...]:
 
     Raises TrainingError when no up block attends at that grid.
     """
-    blocks, size = unet.config.up_block_types, unet.config.sample_size
-    level = len(blocks) - 1
-    sizes = {f"up_blocks.{i}.": size // 2 ** max(level - i, 0) for i in range(len(blocks))}
-    names = tuple(n for n in cross_attentions(unet) for p, s in sizes.items() if n.startswith(p) and s == grid[0])
+    sides = up_block_sides(unet)
+    names = tuple(n for n in cross_attentions(unet) for p, s in sides.items() if n.startswith(p) and s == grid[0])
     if not names:
         raise TrainingError(f"no up block attends at {grid[0]} x {grid[1]}; choose the layers by name")
     return names
+
+
+def up_block_sides(unet: Any) -> dict[str, int]:
+    """How names of an up block's layers begin ("up_blocks.1.") → cells along a side of its maps, at the UNet's own
+    size."""
+    last = len(unet.config.up_block_types) - 1
+    return {f"up_blocks.{i}.": unet.config.sample_size // 2 ** (last - i) for i in range(last + 1)}
 
 
 def named(tokenizer: Any, layout: Layout) -> TokenLayout:

@@ -21,10 +21,13 @@ from scenograph.errors import TrainingError
 from scenograph.models.gated import add_gates, is_gate
 from scenograph.painting.attention import gated_attentions, observe
 from scenograph.painting.gligen import Grounding, ground
+from scenograph.training.alignment import up_block_sides
 from scenograph.training.diffusion import step_weights
 from scenograph.training.grounded import Batch, Grounded, draw_batch
 from scenograph.training.loop import Plan, Run
 from scenograph.training.pointing import Pointer, looking_loss, pointing_loss
+
+_LARGEST = 32  # cells along a side of the maps that are looked at: those of 64 x 64 cells take half a gigabyte each
 
 __all__ = ["GligenRecipe", "conditioned", "denoising_loss", "denoising_target", "train_gligen"]
 
@@ -115,9 +118,7 @@ def train_gligen(recipe: GligenRecipe, data: Grounded, pipeline: Any, folder: st
         observed = None
         if pointer:
             watching.callback(pointer.let_go)
-            # The first block's cells know too little of where they are: the way to the borders is long.
-            later = [name for name in gated_attentions(unet) if not name.startswith("down_blocks")]
-            observed = watching.enter_context(observe(unet, later))
+            observed = watching.enter_context(observe(unet, _looking(unet)))
         for _, batch in run.batches(make):
             noisy = schedule.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.t_B)
             grounding = ground(pipeline, batch.layouts)
@@ -135,3 +136,10 @@ def train_gligen(recipe: GligenRecipe, data: Grounded, pipeline: Any, folder: st
     run.finish()
     unet.disable_gradient_checkpointing()
     return unet.requires_grad_(False).eval()
+
+
+def _looking(unet: Any) -> list[str]:
+    """The gated layers that `looking_loss` reads: of the middle and the up blocks. The first block's cells know too
+    little of where they are: the way to the borders is long."""
+    large = tuple(prefix for prefix, side in up_block_sides(unet).items() if side > _LARGEST)
+    return [name for name in gated_attentions(unet) if not name.startswith(("down_blocks", *large))]
