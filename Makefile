@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint bench weights docs clean
 
 demo: .venv/ready  ## paint an example with its boxes and score every instance
-	$(BIN)/scenograph paint examples/breakfast.json --model tiny-gligen --gligen-beta 0.6 --seed 0 --out out/breakfast.png
+	$(BIN)/scenograph paint examples/breakfast.json --model tiny-gligen --seed 0 --out out/breakfast.png
 	$(BIN)/scenograph judge out/breakfast.png --out out/demo.png
 	@echo "out/demo.png: the boxes, the picture, and what the judge sees in it"
 

@@ -356,5 +356,7 @@ def test_strict_refuses_what_would_be_appended(painters: dict[str, Painter], lay
 
 
 def test_the_embedded_painter_has_options_of_its_own_where_none_are_asked_for() -> None:
-    assert Painter.from_pretrained("tiny-sd", device="cpu").defaults["method"] == WINWINLAY
+    assert Painter.from_pretrained("tiny-sd", device="cpu").defaults == {"method": WINWINLAY, "cfg": 7.5}
+    gligen = Painter.from_pretrained("tiny-gligen", device="cpu")
+    assert gligen.defaults == {"method": "plain", "cfg": 4.0, "gligen_beta": 0.6}
     assert method(WINWINLAY) != method("winwinlay")

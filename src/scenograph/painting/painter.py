@@ -21,7 +21,7 @@ import torch
 from scenograph import __version__
 from scenograph.errors import CheckpointError, GuidanceError, ImageError, LayoutError
 from scenograph.layout import Layout, Prompt
-from scenograph.models.embedded import WINWINLAY
+from scenograph.models.embedded import PREFERRED
 from scenograph.models.families import Family, default_size
 from scenograph.models.gated import is_gated
 from scenograph.models.loading import freeze, load_pipeline
@@ -81,7 +81,7 @@ class Painter:
         variant, config: how it was loaded, see `from_pretrained`.
         pipeline: the stock diffusers pipeline that holds the parts.
         loras: (path or id, scale) of the LoRAs on it.
-        defaults: method and guidance scale where a command asks for none.
+        defaults: method, guidance scale and the like where a command asks for none.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class Painter:
         self.pipeline = freeze(pipeline)
         self.name, self.variant, self.config = name, variant, config
         self.loras: list[tuple[str, float]] = []
-        training_free = WINWINLAY if name == "tiny-sd" else "winwinlay"
-        self.defaults = {"method": "plain" if is_gated(pipeline.unet) else training_free, "cfg": 7.5}
+        method = "plain" if is_gated(pipeline.unet) else "winwinlay"
+        self.defaults = {"method": method, "cfg": 7.5} | PREFERRED.get(name, {})
 
     @classmethod
     def from_pretrained(

@@ -73,7 +73,7 @@ def guided_sheet(*, seed: int = 0, layouts: int = 8, steps: int = 50) -> Image.I
     painters: dict[str, tuple[str, dict[str, Any]]] = {
         "plain": ("tiny-sd", {"guidance": "plain"}),
         "WinWinLay": ("tiny-sd", {"guidance": WINWINLAY}),
-        "GLIGEN": ("tiny-gligen", {"cfg": 4.0, "gligen_beta": 0.6}),
+        "GLIGEN": ("tiny-gligen", {"guidance": "plain", "cfg": 4.0, "gligen_beta": 0.6}),
     }
     for model, options in painters.values():
         painter = Painter.from_pretrained(model)
