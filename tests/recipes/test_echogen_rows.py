@@ -66,7 +66,12 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     def paired(unified: Unified, run: Path) -> Paired:
         tokens = np.array(images(2), np.uint16)
-        return Paired(tokens_KN=tokens, layout=lambda i, rng: layout(), pixels=lambda i: torch.zeros(3, 64, 64))
+        return Paired(
+            tokens_KN=tokens,
+            layout=lambda i, rng: layout(),
+            pixels=lambda i: torch.zeros(3, 64, 64),
+            cells=lambda i: torch.zeros(tokens.shape[1], 3, dtype=torch.long),
+        )
 
     for name in ("vq", "tokenizer"):
         (tmp_path / name / "model").mkdir(parents=True)

@@ -56,7 +56,8 @@ from scenograph.recipes import embedded
 
 torch.set_num_threads(1)
 embedded._SCENES = {"train": (20, 0)}
-print(embedded.train_embedded("vae", sys.argv[1], steps=4), PartialState().num_processes)
+path = embedded.train_embedded("vae", sys.argv[1], steps=4)
+sys.stdout.write(f"{path} {PartialState().num_processes}\\n")  # in one piece, or two processes mix their lines
 """
 
 

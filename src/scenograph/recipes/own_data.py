@@ -62,9 +62,8 @@ def train_on_data(
 ) -> Path:
     """Train `kind` ("gligen" or "goal") and return `out`, which appears only when it is whole.
 
-    The defaults are GOAL's (AdamW, constant 5e-5, 14 000 steps); batches are larger than its 1.
-
-    hints: of gligen, the weight of `training.pointing`; new gates then begin ajar. 0 is GLIGEN as published.
+    The defaults are GOAL's (AdamW, constant 5e-5, 14 000 steps); batches are larger than its 1. For gligen `hints` is the
+    weight of `training.pointing`, with which new gates begin ajar; 0 is GLIGEN as published.
 
     Raises TrainingError, CheckpointError, DatasetError or PhraseError for what cannot be trained.
     """
@@ -86,12 +85,13 @@ def train_on_data(
         grounded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
     if kind == "gligen":
-        told = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints, checkpointing=checkpointing)
-        unet = train_gligen(told, grounded, pipeline, folder)
+        gates = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints, checkpointing=checkpointing)
+        unet = train_gligen(gates, grounded, pipeline, folder)
     else:
-        recipe = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, checkpointing=checkpointing)
-        reader = TransformersClip.from_pretrained(clip) if alpha else None
-        unet = train_goal(recipe, grounded, pipeline, reader, folder)
+        aligned = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, checkpointing=checkpointing)
+        unet = train_goal(
+            aligned, grounded, pipeline, TransformersClip.from_pretrained(clip) if alpha else None, folder
+        )
     if several.is_main_process:
         _save(pipeline, unet, base, out, model)
     several.wait_for_everyone()
