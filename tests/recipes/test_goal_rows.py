@@ -47,7 +47,7 @@ def test_what_each_row_turns_off() -> None:
 def test_the_same_training_has_the_same_name_in_every_table() -> None:
     whole = [row.recipe for table in ("5", "6", "7") for row in rows_of(table, 1)]
     shipped = recipes.tiny_goal()
-    same = {"name": "", "plan": shipped.plan, "layers": None}
+    same: dict[str, Any] = {"name": "", "plan": shipped.plan, "layers": None}
     goal = {r.name for r in whole if r and replace(r, **same) == replace(shipped, **same)}
     assert "goal-short" in goal
 

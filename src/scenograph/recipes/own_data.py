@@ -26,7 +26,7 @@ from scenograph.models.loading import load_pipeline
 from scenograph.painting.conditioning import check_length
 from scenograph.training.gligen import GligenRecipe, train_gligen
 from scenograph.training.goal import GoalRecipe, train_goal
-from scenograph.training.grounded import encode_pictures
+from scenograph.training.grounded import Grounded, encode_pictures
 from scenograph.training.loop import Plan
 
 __all__ = ["CLIP", "train_on_data"]
@@ -62,8 +62,8 @@ def train_on_data(
 ) -> Path:
     """Train `kind` ("gligen" or "goal") and return `out`, which appears only when it is whole.
 
-    The defaults are GOAL's (AdamW, constant 5e-5, 14 000 steps); batches are larger than its 1. For gligen `hints` is the
-    weight of `training.pointing`, with which new gates begin ajar; 0 is GLIGEN as published.
+    The defaults are GOAL's (AdamW, constant 5e-5, 14 000 steps); batches are larger than its 1. For gligen `hints` is
+    the weight of `training.pointing`, with which new gates begin ajar; 0 is GLIGEN as published.
 
     Raises TrainingError, CheckpointError, DatasetError or PhraseError for what cannot be trained.
     """
@@ -84,18 +84,23 @@ def train_on_data(
     with several.main_process_first():
         grounded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
+    recipe: GligenRecipe | GoalRecipe
     if kind == "gligen":
-        gates = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints, checkpointing=checkpointing)
-        unet = train_gligen(gates, grounded, pipeline, folder)
+        recipe = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints, checkpointing=checkpointing)
     else:
-        aligned = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, checkpointing=checkpointing)
-        unet = train_goal(
-            aligned, grounded, pipeline, TransformersClip.from_pretrained(clip) if alpha else None, folder
-        )
+        recipe = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, checkpointing=checkpointing)
+    unet = _trained(recipe, grounded, pipeline, folder, clip)
     if several.is_main_process:
         _save(pipeline, unet, base, out, model)
     several.wait_for_everyone()
     return out
+
+
+def _trained(recipe: GligenRecipe | GoalRecipe, data: Grounded, pipeline: Any, folder: Path, clip: str) -> Any:
+    if isinstance(recipe, GligenRecipe):
+        return train_gligen(recipe, data, pipeline, folder)
+    reader = TransformersClip.from_pretrained(clip) if recipe.alpha else None
+    return train_goal(recipe, data, pipeline, reader, folder)
 
 
 def _plan(steps: int, batch: int, lr: float, accumulate: int, mixed_precision: str, seed: int) -> Plan:
