@@ -124,7 +124,7 @@ def tiny_goal() -> GoalRecipe:
     lengths of their gradients at the start: at 128 px with a small CLIP they are other numbers. Weighed by √ᾱ_t, lest
     estimates out of pure noise pull hardest.
     """
-    plan = Plan(steps=1500, batch=16, lr=3e-4, seed=8, warmup=50, ema=0.995)
+    plan = Plan(steps=1500, batch=16, lr=5e-5, seed=8, warmup=50, ema=0.995)
     return GoalRecipe(name="tiny-goal", plan=plan, weights=_TINY_SD_WEIGHTS, alpha=0.1, beta=0.02, by_noise=True)
 
 
