@@ -70,14 +70,12 @@ def guided_sheet(*, seed: int = 0, layouts: int = 8, steps: int = 50) -> Image.I
     asked = [scene_at(i, seed=seed, split="test", count=1 + i % 4).layout for i in range(layouts)]
     seeds = list(range(seed, seed + layouts))
     rows: list[list[Image.Image | None]] = [[draw_layout(layout, size=(256, 256)) for layout in asked]]
-    painters: dict[str, tuple[str, dict[str, Any]]] = {
-        "plain": ("tiny-sd", {"guidance": "plain"}),
-        "WinWinLay": ("tiny-sd", {"guidance": WINWINLAY}),
-        "GLIGEN": ("tiny-gligen", {"guidance": "plain", "cfg": 4.0, "gligen_beta": 0.6}),
-    }
-    for model, options in painters.values():
+    painters = {"plain": ("tiny-sd", "plain"), "WinWinLay": ("tiny-sd", WINWINLAY), "GLIGEN": ("tiny-gligen", "plain")}
+    for model, method in painters.values():
         painter = Painter.from_pretrained(model)
-        made = painter.paint(asked, seeds=seeds, steps=steps, batch_size=layouts, progress=False, **options)
+        options: dict[str, Any] = {k: v for k, v in painter.defaults.items() if k != "method"}
+        options |= {"guidance": method, "steps": steps, "batch_size": layouts, "progress": False}
+        made = painter.paint(asked, seeds=seeds, **options)
         rows.append([draw_layout(p.layout, p.image, size=(256, 256)) for p in made])
     captions = [layout.caption for layout in asked]
     return contact_sheet(rows, row_labels=["asked", *painters], column_labels=captions, gap=4)

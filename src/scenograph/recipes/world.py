@@ -52,7 +52,10 @@ def text_a() -> TextRecipe:
 
 
 def clip_b() -> ClipRecipe:
-    """The CLIP that may select and train: `scenograph train clip-b`. What is shipped was trained without tables."""
+    """The CLIP that may select and train: `scenograph train clip-b`.
+
+    What is shipped went on, with `--warm`, from weights that had been trained as long without tables.
+    """
     plan = Plan(steps=4000, batch=64, lr=1e-3, seed=13, warmup=200, ema=0.998)
     return ClipRecipe(name="clip-b", plan=plan, text="text-b")
 
@@ -120,9 +123,8 @@ def tiny_gligen() -> GligenRecipe:
 def tiny_goal() -> GoalRecipe:
     """tiny-gligen aligned by region with CLIP B: `scenograph train tiny-goal`.
 
-    α and β are not the paper's 0.01 and 0.001 but such that each alignment pulls a few tenths as hard as L_LDM, by the
-    lengths of their gradients at the start: at 128 px with a small CLIP they are other numbers. Weighed by √ᾱ_t, lest
-    estimates out of pure noise pull hardest.
+    Not yet trained to its end. α and β are larger than the paper's 0.01 and 0.001, whose pull is small beside that of
+    L_LDM at 128 px with a small CLIP. Weighed by √ᾱ_t, lest estimates out of pure noise pull hardest.
     """
     plan = Plan(steps=1500, batch=16, lr=5e-5, seed=8, warmup=50, ema=0.995)
     return GoalRecipe(name="tiny-goal", plan=plan, weights=_TINY_SD_WEIGHTS, alpha=0.1, beta=0.02, by_noise=True)

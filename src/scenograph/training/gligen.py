@@ -27,9 +27,9 @@ from scenograph.training.grounded import Batch, Grounded, draw_batch
 from scenograph.training.loop import Plan, Run
 from scenograph.training.pointing import Pointer, looking_loss, pointing_loss
 
-_LARGEST = 32  # cells along a side of the maps that are looked at: those of 64 x 64 cells take half a gigabyte each
-
 __all__ = ["GligenRecipe", "conditioned", "denoising_loss", "denoising_target", "train_gligen"]
+
+_LARGEST = 32  # cells along a side of the maps that are looked at: those of 64 x 64 cells take half a gigabyte each
 
 
 @dataclass(frozen=True, kw_only=True)
