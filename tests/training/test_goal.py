@@ -252,8 +252,9 @@ def test_two_samples_each_draw_what_four_draw_together() -> None:
 
 def test_a_gligens_card_says_whether_boxes_work() -> None:
     painter = Painter(FAMILIES["sd"], pipeline(gated=True), name="tiny")
-    found = grounded_scores(painter, DogJudge(), count=2, steps=1)
-    assert set(found) == {"layouts", "boxes: AP", "boxes: AP50", "boxes: mean IoU"} and found["layouts"] == 2
+    found = grounded_scores(painter, DogJudge(), count=2, steps=1, gligen_beta=0.5)
+    assert set(found) == {"layouts", "boxes: CFG scale", "boxes: β", "boxes: AP", "boxes: AP50", "boxes: mean IoU"}
+    assert found["layouts"] == 2 and found["boxes: β"] == 0.5
 
 
 def test_wrong_starts_are_one_line(tmp_path: Path, clip: TransformersClip) -> None:

@@ -36,10 +36,8 @@ WINWINLAY = "winwinlay:guided=25:O=8:r=0.25:rho=[1,0]"
 """WinWinLay with options for tiny-sd."""
 
 # Judge B chose these too: at the usual scale, grounded to the last step, tiny-gligen's pictures burn out.
-PREFERRED: dict[str, dict[str, Any]] = {
-    "tiny-sd": {"method": WINWINLAY},
-    "tiny-gligen": {"cfg": 4.0, "gligen_beta": 0.6},
-}
+_GLIGEN: dict[str, Any] = {"cfg": 4.0, "gligen_beta": 0.6}
+PREFERRED = {"tiny-sd": {"method": WINWINLAY}, "tiny-gligen": _GLIGEN, "tiny-goal": _GLIGEN}
 """What `scenograph paint` takes for an embedded painter where it is told nothing else."""
 
 

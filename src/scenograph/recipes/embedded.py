@@ -30,7 +30,7 @@ from scenograph.grounding.detector import load_detector
 from scenograph.judging.attributes import AttributeReader
 from scenograph.judging.clip import TransformersClip
 from scenograph.models.cards import write_card
-from scenograph.models.embedded import EMBEDDED, WEIGHTS
+from scenograph.models.embedded import EMBEDDED, PREFERRED, WEIGHTS
 from scenograph.models.gated import save_delta
 from scenograph.models.loading import load_pipeline
 from scenograph.painting.painter import Painter
@@ -247,8 +247,8 @@ def _painter_scores(path: Path) -> dict[str, float]:
 
 
 def _gligen_scores(path: Path) -> dict[str, float]:
-    detector = load_detector("detector-a")
-    return {**_painter_scores(path), **scores.grounded_scores(Painter.from_pretrained(str(path)), detector)}
+    painter, detector = Painter.from_pretrained(str(path)), load_detector("detector-a")
+    return {**_painter_scores(path), **scores.grounded_scores(painter, detector, **PREFERRED["tiny-gligen"])}
 
 
 # In the order of training: name -> (story, scores, what the card says).

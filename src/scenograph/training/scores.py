@@ -155,15 +155,27 @@ def painter_scores(
     }
 
 
-def grounded_scores(painter: Painter, detector: Detector, *, count: int = 200, steps: int = 25) -> dict[str, float]:
-    """COCO AP and mean IoU of a GLIGEN's pictures of held-out layouts, grounded in every step."""
+def grounded_scores(
+    painter: Painter,
+    detector: Detector,
+    *,
+    count: int = 200,
+    steps: int = 25,
+    cfg: float = 7.5,
+    gligen_beta: float = 1.0,
+) -> dict[str, float]:
+    """COCO AP and mean IoU of a GLIGEN's pictures of held-out layouts, and how they were painted."""
     asked = [s.layout for s in held_out(count)]
     seeds = list(range(count))
-    paintings = painter.paint(asked, seeds=seeds, steps=steps, gligen_beta=1.0, batch_size=25, progress=False)
+    paintings = painter.paint(
+        asked, seeds=seeds, steps=steps, cfg=cfg, gligen_beta=gligen_beta, batch_size=25, progress=False
+    )
     seen = detector.detect([p.image for p in paintings], tuple(NOUNS))
     keys = ("ap", "ap50")
     return {
         "layouts": float(count),
+        "boxes: CFG scale": cfg,
+        "boxes: β": gligen_beta,
         **{f"boxes: {k.upper()}": v for k, v in Coco(asked, seen).scores.items() if k in keys},
         "boxes: mean IoU": mean_iou(asked, seen),
     }
