@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import VisionTextDualEncoderModel
 
 from scenograph.errors import TrainingError
 from scenograph.models import embedded as names
 from scenograph.models.embedded import EMBEDDED
 from scenograph.models.gated import add_gates
-from scenograph.recipes import embedded, world
+from scenograph.recipes import embedded, janus, world
 from scenograph.training.clip import build_clip
 from tests.tiny import tiny_sd_parts
 
@@ -89,6 +89,41 @@ def test_gates_go_on_from_the_published_ones(weights: Path, tmp_path: Path, monk
         embedded.train_embedded("tiny-gligen", tmp_path / f"run-{warm}", steps=1, threads=1, warm=warm)
     assert given == [pipelines["tiny-sd"], pipelines["tiny-gligen"]]
     assert not any("fuser" in key for base in saved for key in base)
+
+
+def test_users_get_the_furthest_stage_of_tiny_janus(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(site: Any, name: str, out: Path) -> None:
+        out.mkdir(parents=True)
+        save_file({"stage": torch.ones(1)}, out / "model.safetensors")
+
+    for name in ("janus-pmtp", "janus-djo"):
+        monkeypatch.setitem(embedded._STORIES, name, (save, lambda path: {"painted: AP": 1.0}, f"stage of {name}"))  # type: ignore[misc]
+        monkeypatch.setattr(world, name.replace("-", "_"), world.janus_pmtp)
+    path = embedded.train_embedded("janus-pmtp", tmp_path, threads=1)
+    assert path == weights / "tiny-janus" and "stage of janus-pmtp" in (path / "README.md").read_text()
+    embedded.train_embedded("janus-djo", tmp_path, threads=1)
+    assert "stage of janus-djo" in (path / "README.md").read_text()
+    assert embedded.train_embedded("janus-pmtp", tmp_path, threads=1) == tmp_path / "janus-pmtp" / "model"
+    assert "stage of janus-djo" in (path / "README.md").read_text()
+
+
+def test_tiny_janus_goes_on_from_the_published_one(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Path] = []
+
+    def load(path: Path, **options: Any) -> Any:
+        given.append(path)
+
+    (weights / "tiny-janus").mkdir(parents=True)
+    monkeypatch.setattr(embedded, "load_unified", load)
+    monkeypatch.setattr(embedded, "_paired", lambda site, unified: None)
+    monkeypatch.setattr(embedded, "train_pmtp", lambda recipe, data, unified, where: unified)
+    monkeypatch.setattr(janus, "save_janus", lambda unified, out: out.mkdir(parents=True))
+    embedded.train_embedded("janus-pmtp", tmp_path, steps=1, threads=1, warm=True)
+    assert given == [weights / "tiny-janus"]
 
 
 def test_unknown_names(tmp_path: Path) -> None:

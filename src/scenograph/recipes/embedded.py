@@ -69,7 +69,13 @@ _PARTS = {
     "text-b": "tiny-sd/text_encoder",
     "vae": "tiny-sd/vae",
     "tiny-sd": "tiny-sd/unet",
+    "vq": "tiny-janus",
+    "janus-pmtp": "tiny-janus",
+    "janus-djo": "tiny-janus",
 }
+
+# The stages of tiny-janus. Users get the furthest that is trained.
+_STAGES = ("janus-pmtp", "janus-djo", "tiny-janus")
 
 
 def _processes() -> PartialState:
@@ -196,7 +202,11 @@ def _goal(site: _Site, name: str, out: Path) -> None:
 def _vq(site: _Site, name: str, out: Path) -> None:
     codec = janus.tiny_codec(site.model("tokenizer"))
     recipe = site.recipe(name)
-    vq = train_vq(recipe, janus.fresh_vq(codec, seed=recipe.plan.seed), site.drawn("train"), site.folder(name))
+    if start := site.start(name):
+        vq = load_unified(start, device="cpu").model.model.vqmodel.requires_grad_(True)
+    else:
+        vq = janus.fresh_vq(codec, seed=recipe.plan.seed)
+    vq = train_vq(recipe, vq, site.drawn("train"), site.folder(name))
     vq.save_pretrained(out)
     # What its tokens lose no later stage can win back, so look before those are trained.
     found = scores.vq_scores(vq, load_detector("detector-a"))
@@ -211,8 +221,12 @@ def _paired(site: _Site, unified: Unified) -> Paired:
 
 
 def _janus_pmtp(site: _Site, name: str, out: Path) -> None:
-    recipe, codec = site.recipe(name), janus.tiny_codec(site.model("tokenizer"))
-    unified = janus.fresh_janus(codec, site.model("vq"), seed=recipe.plan.seed)
+    recipe, start = site.recipe(name), site.start(name)
+    if start:
+        unified = load_unified(start, device="cpu")
+    else:
+        codec = janus.tiny_codec(site.model("tokenizer"))
+        unified = janus.fresh_janus(codec, site.model("vq"), seed=recipe.plan.seed)
     janus.save_janus(train_pmtp(recipe, _paired(site, unified), unified, site.folder(name)), out)
 
 
@@ -250,6 +264,8 @@ def _gligen_scores(path: Path) -> dict[str, float]:
     painter, detector = Painter.from_pretrained(str(path)), load_detector("detector-a")
     return {**_painter_scores(path), **scores.grounded_scores(painter, detector, **PREFERRED["tiny-gligen"])}
 
+
+_JANUS = "One autoregressive model that plans, paints and grounds (EchoGen), in transformers' Janus format."
 
 # In the order of training: name -> (story, scores, what the card says).
 _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path], dict[str, float]], str]] = {
@@ -297,13 +313,9 @@ _STORIES: Mapping[str, tuple[Callable[[_Site, str, Path], None], Callable[[Path]
     "tiny-gligen": (_gligen, _gligen_scores, "tiny-sd with GLIGEN's gated layers, as a delta: boxes are learned."),
     "tiny-goal": (_goal, _gligen_scores, "tiny-gligen aligned by region (GOAL), as a delta of tiny-sd."),
     "vq": (_vq, _no_scores, "Image tokens of tiny-janus."),
-    "janus-pmtp": (_janus_pmtp, _no_scores, "tiny-janus after stage 1."),
-    "janus-djo": (_janus_djo, _no_scores, "tiny-janus after stages 1 and 2."),
-    "tiny-janus": (
-        _janus,
-        lambda p: scores.vq_scores(load_unified(p).model.model.vqmodel, load_detector("detector-a")),
-        "One autoregressive model that plans, paints and grounds (EchoGen), in transformers' Janus format.",
-    ),
+    "janus-pmtp": (_janus_pmtp, janus.stage_scores, f"{_JANUS} After stage 1."),
+    "janus-djo": (_janus_djo, janus.stage_scores, f"{_JANUS} After stages 1 and 2."),
+    "tiny-janus": (_janus, janus.stage_scores, f"{_JANUS} After all three stages."),
 }
 ORDER = tuple(_STORIES)
 
@@ -334,7 +346,8 @@ def train_embedded(
             _exchange(fresh, path)
         shutil.rmtree(fresh, ignore_errors=True)  # every process has made the same model
         process.wait_for_everyone()
-    if name not in EMBEDDED or not process.is_main_process:
+    later = _STAGES[_STAGES.index(name) + 1 :] if name in _STAGES else ()
+    if _shipped(name) not in EMBEDDED or not process.is_main_process or any(site.folder(s).exists() for s in later):
         return path
     if steps is not None and steps != getattr(recipes, name.replace("-", "_"))().plan.steps:
         return path  # a try-out: only the recipe's own plan replaces the weights that users get
@@ -346,10 +359,15 @@ def _unfinished(site: _Site, name: str) -> bool:
     return bool(facts) and name != "tokenizer" and facts["steps"] < site.recipe(name).plan.steps
 
 
+def _shipped(name: str) -> str:
+    """What users call it: every stage of tiny-janus is shipped as tiny-janus, until a later one is trained."""
+    return _STAGES[-1] if name in _STAGES else name
+
+
 def publish(name: str, run: Path) -> Path:
     """Copies a finished model into the package in float16, scores that copy and writes its card."""
     _, score, what = _STORIES[name]
-    source, target = run / name / "model", WEIGHTS / EMBEDDED[name]
+    source, target = run / name / "model", WEIGHTS / EMBEDDED[_shipped(name)]
     fresh = target.with_name(target.name + ".partial")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(source, fresh)
@@ -358,7 +376,7 @@ def publish(name: str, run: Path) -> Path:
     if (run / name / "loss.png").exists():
         shutil.copy(run / name / "loss.png", fresh / "loss.png")
     facts = {"recipe": f"`scenograph train {name}`", **facts_of(run / name)}
-    write_card(fresh, name=name, what=what, facts=facts, scores=score(fresh))
+    write_card(fresh, name=_shipped(name), what=what, facts=facts, scores=score(fresh))
     _exchange(fresh, target)
     return target
 

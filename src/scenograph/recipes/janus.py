@@ -10,7 +10,7 @@ stage 2 below AP 20 and stage 3 below AP 40 hurt; here that is a share of what j
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -19,16 +19,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from transformers import CLIPTokenizer, JanusForConditionalGeneration, VisionTextDualEncoderModel
 from transformers.models.janus.modeling_janus import JanusVQVAE
 
 from scenograph.errors import CheckpointError
 from scenograph.grounding.detector import load_detector
-from scenograph.judging.detection import Coco, canonical
+from scenograph.grounding.unified import UnifiedGrounder
+from scenograph.judging.detection import Coco, canonical, mean_iou
 from scenograph.layout import Box, Layout
 from scenograph.models.embedded import embedded_path
 from scenograph.painting.unified import UnifiedPainter
-from scenograph.training.scores import held_out
+from scenograph.recipes.echogen_readings import grounding_tallies
+from scenograph.training.scores import held_out, vq_scores
 from scenograph.unified.model import Unified, copy_tower, load_unified, tiny_config
 from scenograph.unified.tokens import Codec, add_tokens
 from scenograph.world.scenes import Scene, sample_scene
@@ -42,6 +45,7 @@ __all__ = [
     "fresh_vq",
     "layouts_of",
     "save_janus",
+    "stage_scores",
     "tiny_codec",
     "warn_early",
 ]
@@ -91,15 +95,37 @@ def entry_share(path: Path, *, count: int = 100) -> float | None:
     except CheckpointError:
         return None
     scenes = held_out(count)
-    layouts = [scene.layout for scene in scenes]
-    painter = UnifiedPainter(load_unified(path), name=str(path))
-    painted = [one.image for one in painter.paint(layouts, seeds=list(range(count)), progress=False)]
-    asked = canonical(layouts, detector.labels)
+    asked = canonical([scene.layout for scene in scenes], detector.labels)
     found, ceiling = (
         Coco(asked, detector.detect(images, tuple(NOUNS))).scores["ap"]
-        for images in (painted, [scene.draw() for scene in scenes])
+        for images in (_painted(load_unified(path), scenes), [scene.draw() for scene in scenes])
     )
     return found / ceiling if ceiling else 0.0
+
+
+def stage_scores(path: Path, *, count: int = 200) -> dict[str, float]:
+    """What a stage's card says, by judge A: what its image tokens allow, its painting, and its grounding alone."""
+    unified, detector = load_unified(path), load_detector("detector-a")
+    scenes = held_out(count)
+    asked = canonical([scene.layout for scene in scenes], detector.labels)
+    seen = detector.detect(_painted(unified, scenes), tuple(NOUNS))
+    coco, once = Coco(asked, seen).scores, np.ones((1, count), np.int64)
+    grounded = grounding_tallies(scenes, [scene.draw() for scene in scenes], UnifiedGrounder(unified))
+    return {
+        **vq_scores(unified.model.model.vqmodel, detector),
+        "layouts": float(count),
+        "painted: AP": coco["ap"],
+        "painted: AP50": coco["ap50"],
+        "painted: mean IoU": mean_iou(asked, seen),
+        "grounded: Acc@0.5 (%)": float(grounded["acc50"].estimate(once).value),
+        "grounded: mAcc (%)": float(grounded["macc"].estimate(once).value),
+    }
+
+
+def _painted(unified: Unified, scenes: Sequence[Scene]) -> list[Image.Image]:
+    layouts, seeds = [scene.layout for scene in scenes], list(range(len(scenes)))
+    painter = UnifiedPainter(unified, name="stage")
+    return [one.image for one in painter.paint(layouts, seeds=seeds, progress=False)]
 
 
 def warn_early(stage: str, share: float | None) -> None:
