@@ -75,7 +75,7 @@ def vae() -> VaeRecipe:
 
 def vq() -> VqRecipe:
     """Image tokens of tiny-janus: `scenograph train vq`."""
-    return VqRecipe(name="vq", plan=Plan(steps=12_000, batch=12, lr=1e-3, seed=21, warmup=100, weight_decay=0.0))
+    return VqRecipe(name="vq", plan=Plan(steps=9000, batch=12, lr=1e-3, seed=21, warmup=100, weight_decay=0.0))
 
 
 def tiny_sd() -> DiffusionRecipe:

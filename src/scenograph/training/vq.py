@@ -8,6 +8,7 @@ normalises the entries, so training does too. Loss: `training.vae`'s, without an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,17 @@ class _Quantised(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(pixels, commitment terms of latents and of entries, unit latents (M, C), chosen ids (M,))."""
-        z_BCHW = F.normalize(self.vq.quant_conv(self.vq.encoder(x_BCHW)), dim=1)
+        half = partial(torch.autocast, x_BCHW.device.type, torch.bfloat16)  # 1.6 times as fast on a CPU with AMX
+        with half():
+            z_BCHW = self.vq.quant_conv(self.vq.encoder(x_BCHW))
+        z_BCHW = F.normalize(z_BCHW.float(), dim=1)  # half precision could not tell neighbours in the codebook apart
         z_MC = z_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
         codebook_VC = F.normalize(self.vq.quantize.embedding.weight, dim=-1)
         ids_M = (z_MC @ codebook_VC.T).argmax(-1)
         entry_BCHW = codebook_VC[ids_M].view(z_BCHW.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
         through = z_BCHW + (entry_BCHW - z_BCHW).detach()
-        seen = self.vq.decoder(self.vq.post_quant_conv(through))
+        with half():
+            seen = self.vq.decoder(self.vq.post_quant_conv(through)).float()
         bound = F.mse_loss(z_BCHW, entry_BCHW.detach()), F.mse_loss(entry_BCHW, z_BCHW.detach())
         return seen, torch.stack(bound), z_MC.detach(), ids_M
 
@@ -72,7 +77,8 @@ def train_vq(recipe: VqRecipe, vq: Any, drawn: DrawnScenes, folder: str | Path) 
     def make(step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         whole = step % 2 == 1 or step >= recipe.whole_after * recipe.plan.steps  # as the autoencoder learns
         batch, size = (max(1, recipe.plan.batch // 4), CANVAS) if whole else (recipe.plan.batch, recipe.cut)
-        return cut_scenes(drawn, images, rng, batch, size)
+        x, objects = cut_scenes(drawn, images, rng, batch, size)
+        return x.contiguous(), objects  # which these layers like better than channels_last
 
     for _, (x, objects) in run.batches(make):
         seen, bound, z_MC, ids_M = run.model(x)
