@@ -1,5 +1,6 @@
 """Every training story takes real steps at tiny size, resumes exactly, and saves what stock classes load."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from transformers import (
     AutoModelForObjectDetection,
     CLIPTextModel,
     CLIPTokenizer,
+    SiglipVisionConfig,
+    SiglipVisionModel,
     VisionTextDualEncoderModel,
 )
 
@@ -168,6 +171,15 @@ def test_vq_learns_keeps_its_codebook_alive_and_resumes(drawn: DrawnScenes, tmp_
     lengths = whole.quantize.embedding.weight.norm(dim=-1)
     assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-5)
     assert not torch.allclose(whole.quantize.embedding.weight, fresh().quantize.embedding.weight)
+    tower = SiglipVisionModel(
+        SiglipVisionConfig(
+            hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=128
+        )
+    )
+    looked = train_vq(recipe, fresh(), drawn, tmp_path / "looked", tower=tower)
+    rows = [json.loads(row) for row in (tmp_path / "looked" / "log.jsonl").read_text().splitlines()]
+    assert 0 < rows[-1]["meaning"] < 2 and not equal(looked, whole)
+    assert not any(p.requires_grad or p.grad is not None for p in tower.parameters())
     found = vq_scores(whole, DogJudge(), count=3)
     assert 0 < found["PSNR (dB)"] < 30 and 0 < found["codebook used (%)"] <= 100
     assert 0 <= found["AP of reconstructions"] <= 100

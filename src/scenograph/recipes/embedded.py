@@ -30,7 +30,7 @@ from scenograph.grounding.detector import load_detector
 from scenograph.judging.attributes import AttributeReader
 from scenograph.judging.clip import TransformersClip
 from scenograph.models.cards import write_card
-from scenograph.models.embedded import EMBEDDED, PREFERRED, WEIGHTS
+from scenograph.models.embedded import EMBEDDED, PREFERRED, WEIGHTS, embedded_path
 from scenograph.models.gated import save_delta
 from scenograph.models.loading import load_pipeline
 from scenograph.painting.painter import Painter
@@ -206,7 +206,8 @@ def _vq(site: _Site, name: str, out: Path) -> None:
         vq = load_unified(start, device="cpu").model.model.vqmodel.requires_grad_(True)
     else:
         vq = janus.fresh_vq(codec, seed=recipe.plan.seed)
-    vq = train_vq(recipe, vq, site.drawn("train"), site.folder(name))
+    tower = VisionTextDualEncoderModel.from_pretrained(embedded_path("clip-b")).vision_model
+    vq = train_vq(recipe, vq, site.drawn("train"), site.folder(name), tower=tower)
     vq.save_pretrained(out)
     # What its tokens lose no later stage can win back, so look before those are trained.
     found = scores.vq_scores(vq, load_detector("detector-a"))

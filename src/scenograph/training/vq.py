@@ -2,7 +2,9 @@
 
 van den Oord et al. 2017 with what keeps a codebook alive (Yu et al. 2022): latents and entries are compared by their
 direction in few dimensions, and entries that nothing chose for a while begin anew from latents of the batch. Decoding
-normalises the entries, so training does too. Loss: `training.vae`'s, without an adversary, and the commitment.
+normalises the entries, so training does too. Loss: `training.vae`'s, without an adversary, the commitment, and how a
+frozen CLIP's image tower sees the two pictures, cell by cell: 64 tokens cannot hold every pixel, and a mean of pixels
+spends them on large areas and leaves things a blur that nobody can name.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class VqRecipe:
     squared: float = 2.0
     objects: float = 3.0
     commitment: float = 0.25
+    semantic: float = 2.0  # of what the tower sees, on whole pictures
     cut: int = 64
     whole_after: float = 0.6
     patience: int = 100
@@ -68,9 +71,16 @@ class _Quantised(nn.Module):
         return seen, torch.stack(bound), z_MC.detach(), ids_M
 
 
-def train_vq(recipe: VqRecipe, vq: Any, drawn: DrawnScenes, folder: str | Path) -> Any:
-    """Trains (or goes on training) a JanusVQVAE; returns it with averaged weights, unit entries, in eval mode."""
+def train_vq(
+    recipe: VqRecipe, vq: Any, drawn: DrawnScenes, folder: str | Path, *, tower: nn.Module | None = None
+) -> Any:
+    """Trains (or goes on training) a JanusVQVAE; returns it with averaged weights, unit entries, in eval mode.
+
+    `tower`, a SiglipVisionModel for pictures of a scene's size, says what they mean; without it only pixels count.
+    """
     model = _Quantised(vq).train()
+    if tower is not None:
+        tower.requires_grad_(False).eval()
     run = Run(folder, recipe.plan, model, what=recipe.name)
     images = drawn.images_NHWC
 
@@ -85,12 +95,23 @@ def train_vq(recipe: VqRecipe, vq: Any, drawn: DrawnScenes, folder: str | Path) 
         parts = differences(recipe.objects, seen, x, objects)
         used = torch.bincount(ids_M, minlength=len(model.idle_V)) > 0
         loss = parts["absolute"] + recipe.squared * parts["squared"] + recipe.commitment * bound[0] + bound[1]
+        if tower is not None and x.shape[-1] == CANVAS:
+            parts["meaning"] = _meaning(tower.to(run.device), seen, x)
+            loss = loss + recipe.semantic * parts["meaning"]
         run.update(loss, bound=bound[0], used=used.float().mean(), **parts)
         _wake(recipe, model, run, used, z_MC)
     run.finish()
     with torch.no_grad():
         vq.quantize.embedding.weight.copy_(F.normalize(vq.quantize.embedding.weight, dim=-1))
     return vq.eval()
+
+
+def _meaning(tower: nn.Module, seen_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
+    """1 − the cosine of a picture's states and its copy's, the mean over cells and layers."""
+    with torch.no_grad():
+        wanted = tower(pixel_values=x_BCHW, output_hidden_states=True).hidden_states[1:]
+    got = tower(pixel_values=seen_BCHW, output_hidden_states=True).hidden_states[1:]
+    return 1 - torch.stack([F.cosine_similarity(a, b, dim=-1).mean() for a, b in zip(got, wanted, strict=True)]).mean()
 
 
 @torch.no_grad()
