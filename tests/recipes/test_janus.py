@@ -20,9 +20,37 @@ from transformers import (
 
 from scenograph.errors import CheckpointError
 from scenograph.models.embedded import WEIGHTS
-from scenograph.recipes.janus import LAYOUTS, fresh_janus, fresh_vq, layouts_of, tiny_codec, warn_early
-from scenograph.unified.model import count_parameters, tiny_config
+from scenograph.recipes.janus import (
+    LAYOUTS,
+    fresh_janus,
+    fresh_vq,
+    layouts_of,
+    save_janus,
+    stage_scores,
+    tiny_codec,
+    warn_early,
+)
+from scenograph.unified.model import Unified, count_parameters, tiny_config
 from scenograph.unified.passes import image_embeddings
+from scenograph.unified.tokens import Codec
+
+
+def fresh(codec: Codec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Unified:
+    """tiny-janus before stage 1, with the eyes of a random CLIP."""
+    fresh_vq(codec, seed=1).save_pretrained(folder / "vq")
+    vision = SiglipVisionConfig(
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=128,
+        patch_size=16,
+    )
+    text = CLIPTextConfig(hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=1)
+    clip = VisionTextDualEncoderModel(vision_model=SiglipVisionModel(vision), text_model=CLIPTextModel(text))
+    clip.save_pretrained(folder / "clip")
+    monkeypatch.setattr("scenograph.recipes.janus.embedded_path", lambda name: folder / "clip")
+    return fresh_janus(codec, folder / "vq", seed=0)
 
 
 @pytest.mark.skipif(not (WEIGHTS / "tiny-sd" / "tokenizer").exists(), reason="the tokenizer is in training")
@@ -38,26 +66,24 @@ def test_it_has_about_six_million_parameters_and_whole_pixels() -> None:
 def test_image_tokens_begin_as_their_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of about the words' size, and alike where the codes are alike."""
     codec = tiny_codec(WEIGHTS / "tiny-sd" / "tokenizer")
-    fresh_vq(codec, seed=1).save_pretrained(tmp_path / "vq")
-    vision = SiglipVisionConfig(
-        hidden_size=128,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        image_size=128,
-        patch_size=16,
-    )
-    text = CLIPTextConfig(hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=1)
-    clip = VisionTextDualEncoderModel(vision_model=SiglipVisionModel(vision), text_model=CLIPTextModel(text))
-    clip.save_pretrained(tmp_path / "clip")
-    monkeypatch.setattr("scenograph.recipes.janus.embedded_path", lambda name: tmp_path / "clip")
-    model = fresh_janus(codec, tmp_path / "vq", seed=0).model
+    model = fresh(codec, tmp_path, monkeypatch).model
     with torch.no_grad():
         codes_VC = F.normalize(model.model.vqmodel.quantize.embedding.weight, dim=-1)
         assert torch.allclose(model.model.generation_embeddings.weight, codes_VC)
         assert not torch.equal(model.model.vqmodel.quantize.embedding.weight, codes_VC)
         seen = image_embeddings(model, torch.arange(1024)).std()
         assert seen > 0.1 * model.get_input_embeddings().weight.std()
+
+
+@pytest.mark.skipif(not (WEIGHTS / "judge-a" / "detector").exists(), reason="judge A is in training")
+def test_a_stage_is_measured_with_what_its_tokens_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = tiny_codec(WEIGHTS / "tiny-sd" / "tokenizer")
+    save_janus(fresh(codec, tmp_path, monkeypatch), tmp_path / "stage")
+    found = stage_scores(tmp_path / "stage", count=3)
+    assert found["layouts"] == 3 and 0 < found["PSNR (dB)"] < 20
+    percents = [name for name in found if name not in ("layouts", "PSNR (dB)")]
+    assert {"AP of reconstructions", "painted: AP", "grounded: mAcc (%)"} <= set(percents)
+    assert all(0 <= found[name] <= 100 for name in percents)
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)

@@ -1,6 +1,5 @@
 """Every training story takes real steps at tiny size, resumes exactly, and saves what stock classes load."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from transformers import (
     AutoModelForObjectDetection,
     CLIPTextModel,
     CLIPTokenizer,
-    SiglipVisionConfig,
-    SiglipVisionModel,
     VisionTextDualEncoderModel,
 )
 
@@ -28,11 +25,9 @@ from scenograph.training.detector import train_detector
 from scenograph.training.diffusion import cache_latents, stable_diffusion, train_diffusion
 from scenograph.training.loop import Run
 from scenograph.training.reader import GROUPS, train_reader
-from scenograph.training.scores import vq_scores
 from scenograph.training.text import train_text_tower
 from scenograph.training.tokenizer import MAX_TOKENS, train_tokenizer
 from scenograph.training.vae import train_vae
-from tests.recipes.fakes import DogJudge
 
 
 @pytest.fixture(scope="module")
@@ -144,42 +139,3 @@ def test_readers_are_trained_on_what_the_judge_cuts_out(drawn: DrawnScenes) -> N
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
     trained, judged = crop_regions(pixels, box, margin=MARGIN, size=64)[0], pixels_of(crop(picture, o.box), 64)
     assert float((trained - judged).abs().mean()) < 0.12
-
-
-def test_vq_learns_keeps_its_codebook_alive_and_resumes(drawn: DrawnScenes, tmp_path: Path) -> None:
-    from transformers.models.janus.configuration_janus import JanusVQVAEConfig
-    from transformers.models.janus.modeling_janus import JanusVQVAE
-
-    from scenograph.training.vq import train_vq
-
-    def fresh() -> Any:
-        torch.manual_seed(0)
-        sizes = {
-            "num_embeddings": 16,
-            "num_patches": 8,
-            "latent_channels": 32,
-            "base_channels": 32,
-            "channel_multiplier": [1, 1, 1, 1, 1],
-        }
-        return JanusVQVAE(JanusVQVAEConfig(**sizes, num_res_blocks=1))
-
-    recipe = short(recipes.vq(), patience=0)
-    whole = train_vq(replace(recipe, plan=replace(recipe.plan, steps=4)), fresh(), drawn, tmp_path / "whole")
-    train_vq(recipe, fresh(), drawn, tmp_path / "parts")
-    again = train_vq(replace(recipe, plan=replace(recipe.plan, steps=4)), fresh(), drawn, tmp_path / "parts")
-    assert equal(whole, again)
-    lengths = whole.quantize.embedding.weight.norm(dim=-1)
-    assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-5)
-    assert not torch.allclose(whole.quantize.embedding.weight, fresh().quantize.embedding.weight)
-    tower = SiglipVisionModel(
-        SiglipVisionConfig(
-            hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=128
-        )
-    )
-    looked = train_vq(recipe, fresh(), drawn, tmp_path / "looked", tower=tower)
-    rows = [json.loads(row) for row in (tmp_path / "looked" / "log.jsonl").read_text().splitlines()]
-    assert 0 < rows[-1]["meaning"] < 2 and not equal(looked, whole)
-    assert not any(p.requires_grad or p.grad is not None for p in tower.parameters())
-    found = vq_scores(whole, DogJudge(), count=3)
-    assert 0 < found["PSNR (dB)"] < 30 and 0 < found["codebook used (%)"] <= 100
-    assert 0 <= found["AP of reconstructions"] <= 100

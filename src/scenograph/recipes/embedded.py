@@ -203,11 +203,12 @@ def _vq(site: _Site, name: str, out: Path) -> None:
     codec = janus.tiny_codec(site.model("tokenizer"))
     recipe = site.recipe(name)
     if start := site.start(name):
-        vq = load_unified(start, device="cpu").model.model.vqmodel.requires_grad_(True)
+        vq = load_unified(start, device="cpu").model.model.vqmodel
     else:
         vq = janus.fresh_vq(codec, seed=recipe.plan.seed)
     tower = VisionTextDualEncoderModel.from_pretrained(embedded_path("clip-b")).vision_model
-    vq = train_vq(recipe, vq, site.drawn("train"), site.folder(name), tower=tower)
+    where, drawn = site.folder(name), site.drawn("train")
+    vq = train_vq(recipe, vq, drawn, where, tower=tower, frozen=start is not None)
     vq.save_pretrained(out)
     # What its tokens lose no later stage can win back, so look before those are trained.
     found = scores.vq_scores(vq, load_detector("detector-a"))

@@ -112,7 +112,7 @@ def stage_scores(path: Path, *, count: int = 200) -> dict[str, float]:
     coco, once = Coco(asked, seen).scores, np.ones((1, count), np.int64)
     grounded = grounding_tallies(scenes, [scene.draw() for scene in scenes], UnifiedGrounder(unified))
     return {
-        **vq_scores(unified.model.model.vqmodel, detector),
+        **vq_scores(unified.model.model.vqmodel, detector, count=count),
         "layouts": float(count),
         "painted: AP": coco["ap"],
         "painted: AP50": coco["ap50"],

@@ -74,8 +74,12 @@ def vae() -> VaeRecipe:
 
 
 def vq() -> VqRecipe:
-    """Image tokens of tiny-janus: `scenograph train vq`. In the one at hand CLIP B looks on from step 5000 only."""
-    return VqRecipe(name="vq", plan=Plan(steps=9000, batch=12, lr=1e-3, seed=21, warmup=100, weight_decay=0.0))
+    """Image tokens of tiny-janus: `scenograph train vq`.
+
+    In the ones at hand the shallow layers began with those of an earlier run of 9 000 steps on whole pictures and cuts.
+    """
+    plan = Plan(steps=5000, batch=64, lr=1e-3, seed=21, warmup=200, weight_decay=0.0)
+    return VqRecipe(name="vq", plan=plan, scenes=32_000)
 
 
 def tiny_sd() -> DiffusionRecipe:

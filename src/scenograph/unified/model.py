@@ -83,7 +83,7 @@ def tiny_config(codec: Codec) -> JanusConfig:
             "latent_channels": 64,
             "base_channels": 32,
             # Two channels to each of the 32 groups: one would be an instance norm, blind to colour.
-            "channel_multiplier": [2, 2, 2, 2, 3],
+            "channel_multiplier": [2, 2, 2, 3, 3],
             "num_res_blocks": 1,
             "projection_dim": width,
             "image_token_embed_dim": width,
