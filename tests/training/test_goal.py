@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 from PIL import Image
 
@@ -198,14 +197,10 @@ def test_what_was_dropped_is_not_asked(clip: TransformersClip, monkeypatch: pyte
 def test_mixed_precision_trains_float32_weights(kind: str, tmp_path: Path, clip: TransformersClip) -> None:
     plan, made = replace(PLAN, mixed_precision="bf16"), pipeline(gated=True)
     before = state(made.unet)
-    AcceleratorState._reset_state(True)
-    try:
-        if kind == "goal":
-            train_goal(GoalRecipe(name="g", plan=plan, checkpointing=True), data(), made, clip, tmp_path)
-        else:
-            train_gligen(GligenRecipe(name="g", plan=plan), data(), made, tmp_path)
-    finally:
-        AcceleratorState._reset_state(True)
+    if kind == "goal":
+        train_goal(GoalRecipe(name="g", plan=plan, checkpointing=True), data(), made, clip, tmp_path)
+    else:
+        train_gligen(GligenRecipe(name="g", plan=plan), data(), made, tmp_path)
     after = state(made.unet)
     assert all(tensor.dtype == torch.float32 and torch.isfinite(tensor).all() for tensor in after.values())
     assert any(not torch.equal(tensor, before[name]) for name, tensor in after.items())

@@ -91,6 +91,17 @@ def test_resume_is_exact_in_float16(tmp_path: Path, half: Plan) -> None:
         assert torch.equal(a, b)
 
 
+def test_trainings_of_one_process_have_each_their_precision(tmp_path: Path) -> None:
+    for i, precision in enumerate(("no", "bf16", "no")):
+        model, plan = nn.Linear(2, 1), replace(PLAN, steps=1, mixed_precision=precision)
+        run = Run(tmp_path / str(i), plan, model)
+        for _ in run.steps():
+            run.update(run.model(torch.ones(4, 2)).square().mean())
+            assert torch.backends.cuda.flash_sdp_enabled() == (precision == "no")
+        assert run.accelerator.mixed_precision == precision
+        assert torch.backends.cuda.flash_sdp_enabled()
+
+
 def test_log_curve_and_facts(tmp_path: Path) -> None:
     train(tmp_path, PLAN)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 
 from scenograph.errors import TrainingError
 from scenograph.layout import Box, Instance, Layout
@@ -181,15 +179,6 @@ def test_djo_goes_on_painting_without_a_condition(tmp_path: Path) -> None:
     assert all(abs(one - two) > 1e-4 for one, two in (asked, looped))
 
 
-@pytest.fixture
-def fresh_accelerate() -> Iterator[None]:
-    """accelerate takes one precision for all of a process's trainings."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
-@pytest.mark.usefixtures("fresh_accelerate")
 def test_the_first_ratio_is_one_in_mixed_precision_too(tmp_path: Path) -> None:
     stage("cycle", unified(), tmp_path, replace(PLAN, steps=2, mixed_precision="bf16"), updates=2)
     ratios = [row["ratio"] for row in rows(tmp_path)]
