@@ -32,7 +32,7 @@ from scenograph.training.patches import ANSWERS, patch_answers, patch_loss
 from scenograph.training.vae import cut_scenes, differences
 from scenograph.world.scenes import CANVAS
 
-__all__ = ["VqRecipe", "train_vq"]
+__all__ = ["VqRecipe", "decode_deep", "decode_shallow", "encode_deep", "encode_shallow", "train_vq"]
 
 _PIECE = 64  # pictures encoded at once
 

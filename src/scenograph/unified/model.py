@@ -82,7 +82,7 @@ def tiny_config(codec: Codec) -> JanusConfig:
             "num_embeddings": 1024,
             "latent_channels": 64,
             "base_channels": 32,
-            # Two channels to each of the 32 groups: one would be an instance norm, blind to colour.
+            # At least two channels to each of the 32 groups: one would be an instance norm, blind to colour.
             "channel_multiplier": [2, 2, 2, 3, 3],
             "num_res_blocks": 1,
             "projection_dim": width,
