@@ -62,7 +62,7 @@ def test_tiny_janus_is_tiny() -> None:
     with torch.device("meta"):
         model = JanusForConditionalGeneration(tiny_config(CODEC))
     counts = count_parameters(model)
-    assert 5.5e6 < counts["total"] < 6.9e6 and counts["lm_head"] == 0
+    assert 5.5e6 < counts["total"] < 7.5e6 and counts["lm_head"] == 0
     assert model.config.vision_config.num_image_tokens == 64
     assert model.model.vqmodel.quantize.quant_state_dims == [8, 8]
     assert model.get_input_embeddings().num_embeddings >= len(CODEC.tokenizer)

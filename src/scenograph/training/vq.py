@@ -94,7 +94,7 @@ def train_vq(
     return vq.requires_grad_(True).eval()
 
 
-def encode_shallow(encoder: nn.Module, x_BCHW: Tensor) -> Tensor:
+def encode_shallow(encoder: Any, x_BCHW: Tensor) -> Tensor:
     """The first part of a JanusVQVAE's encoder: pixels → features before the last halving."""
     x_BCHW = encoder.conv_in(x_BCHW)
     for i, level in enumerate(encoder.down[:-1]):
@@ -105,7 +105,7 @@ def encode_shallow(encoder: nn.Module, x_BCHW: Tensor) -> Tensor:
     return x_BCHW
 
 
-def encode_deep(encoder: nn.Module, x_BCHW: Tensor) -> Tensor:
+def encode_deep(encoder: Any, x_BCHW: Tensor) -> Tensor:
     """The rest of it: features → latents."""
     x_BCHW = encoder.down[-2].downsample(x_BCHW)
     for block, attention in zip(encoder.down[-1].block, encoder.down[-1].attn, strict=True):
@@ -113,7 +113,7 @@ def encode_deep(encoder: nn.Module, x_BCHW: Tensor) -> Tensor:
     return encoder.conv_out(F.silu(encoder.norm_out(encoder.mid(x_BCHW))))
 
 
-def decode_deep(decoder: nn.Module, z_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+def decode_deep(decoder: Any, z_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """The first part of a JanusVQVAE's decoder: latents → features at the latents' size, and after one doubling."""
     first, second = decoder.up[0], decoder.up[1]
     x_BCHW = decoder.mid(decoder.conv_in(z_BCHW))
@@ -125,7 +125,7 @@ def decode_deep(decoder: nn.Module, z_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     return x_BCHW, y_BCHW
 
 
-def decode_shallow(decoder: nn.Module, x_BCHW: Tensor) -> Tensor:
+def decode_shallow(decoder: Any, x_BCHW: Tensor) -> Tensor:
     """The rest of it: features → pixels."""
     for i, level in enumerate(decoder.up[2:], 2):
         x_BCHW = decoder.up[i - 1].upsample(x_BCHW)
@@ -144,7 +144,8 @@ class _Shallow(nn.Module):
 
     def __init__(self, vq: Any, narrow: int, noise: float) -> None:
         super().__init__()
-        self.vq, self.noise = vq, noise
+        self.vq: Any = vq
+        self.noise = noise
         encoded, decoded = vq.encoder.down[-2].block[-1].out_channels, vq.decoder.up[1].block[-1].out_channels
         self.narrow, self.widen = nn.Conv2d(encoded, narrow, 1), nn.Conv2d(narrow, decoded, 1)
 
@@ -162,7 +163,7 @@ class _Tokens(nn.Module):
 
     def __init__(self, vq: Any) -> None:
         super().__init__()
-        self.vq = vq
+        self.vq: Any = vq
         self.tells = nn.Conv2d(vq.decoder.up[0].block[-1].out_channels, ANSWERS, 1)
         self.register_buffer("idle_V", torch.zeros(vq.quantize.num_embeddings))
 
@@ -187,7 +188,7 @@ class _Decoder(nn.Module):
 
     def __init__(self, vq: Any) -> None:
         super().__init__()
-        self.vq = vq
+        self.vq: Any = vq
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         with _half(x_BCHW):
