@@ -3,7 +3,7 @@
 Nearly all of its arithmetic is in the layers at 32 px and above, and tokens need many pictures to learn what to say. So
 it learns in three parts. First the shallow layers, down to 16 px and back, as an autoencoder through a narrow noisy
 layer that is thrown away. Then, on what they make of every picture, computed once, the deep layers with the codebook:
-50 times as many pictures in the same time. At last the decoder alone, on whole pictures; the tokens stay.
+some 20 times as many pictures in the same time. At last the decoder alone, on whole pictures; the tokens stay.
 
 The codebook is van den Oord et al. 2017 with what keeps it alive (Yu et al. 2022): latents and entries are compared by
 their direction in few dimensions, and entries that nothing chose for a while begin anew from latents of the batch.
