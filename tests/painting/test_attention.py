@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from peft import LoraConfig
 from torch import Tensor
 
 from scenograph.errors import GuidanceError
-from scenograph.painting.attention import Cut, Recording, _probabilities, capture, grid_of, guidance_layers
+from scenograph.painting.attention import (
+    Cut,
+    Recording,
+    _probabilities,
+    capture,
+    grid_of,
+    guidance_layers,
+    learning_kernels,
+)
 from tests.painting.networks import FAMILIES, forward_of, latents, texts, tiny_unet
 
 CUTS: tuple[Cut, ...] = ("stop", "detach")
@@ -185,6 +194,31 @@ def test_half_networks_give_float32_maps(dtype: torch.dtype) -> None:
     for name, maps_BHQT in recorded[1].items():
         assert maps_BHQT.dtype == torch.float32
         torch.testing.assert_close(maps_BHQT, recorded[0][name], rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_attention_learns_in_float32_within_bfloat16(autocast: bool) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 2, 6, 8).bfloat16().requires_grad_()
+    mask = torch.randn(6, 6).bfloat16()
+    exact = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), mask.float()).bfloat16()
+    rounded = F.scaled_dot_product_attention(query, key, value, mask)
+    assert not torch.equal(exact, rounded)
+    context = learning_kernels(torch.device("cpu"), torch.bfloat16)
+    for _ in range(2):
+        with context, torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            assert torch.equal(F.scaled_dot_product_attention(query, key, value, mask), exact)
+            assert torch.equal(F.scaled_dot_product_attention(query=query, key=key, value=value, attn_mask=mask), exact)
+            with torch.no_grad():
+                assert torch.equal(F.scaled_dot_product_attention(query, key, value, mask), rounded)
+    assert torch.equal(F.scaled_dot_product_attention(query, key, value, mask), rounded)
+    gradient = torch.autograd.grad(exact.sum(), query)[0]
+    assert gradient.dtype == torch.bfloat16 and gradient.abs().sum() > 0
+
+
+def test_other_precisions_and_devices_keep_their_kernels() -> None:
+    for device, dtype in (("cpu", torch.float32), ("cpu", torch.float16), ("cuda", torch.bfloat16)):
+        assert isinstance(learning_kernels(torch.device(device), dtype), nullcontext)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class _CountingJudge(DogJudge):
 
 def test_pictures_of_another_autoencoder_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     painter = _painter("tiny-sd")
-    monkeypatch.setattr(Painter, "from_pretrained", lambda name: painter)
+    monkeypatch.setattr(Painter, "from_pretrained", lambda name, dtype: painter)
     judge: Any = DogJudge()
     judges, items = Judges(detector=judge, reader=judge, clip=judge), world_compbench("colour", 1)
     bench = GoalBench(prompts=1, seeds=1, steps=1)

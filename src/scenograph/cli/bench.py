@@ -11,6 +11,7 @@ import click
 from scenograph.cli.habits import (
     as_json,
     command_of,
+    dtype_option,
     given,
     is_quiet,
     is_verbose,
@@ -62,6 +63,7 @@ def bench() -> None:
 @click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--cfg", type=float, default=7.5, show_default=True)
 @click.option("--scheduler", default=None, metavar="NAME")
+@dtype_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Layout i is painted from seed + i.")
 @click.option("--device", metavar="NAME")
@@ -122,6 +124,7 @@ def guidance(
 @click.option("--steps", type=click.IntRange(min=1), default=25, show_default=True, help="Sampling steps.")
 @click.option("--cfg", type=float, default=4.0, show_default=True)
 @click.option("--beta", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="Share of grounded steps.")
+@dtype_option
 @click.option(
     "--run",
     type=click.Path(path_type=Path, file_okay=False),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from scenograph.cli.habits import as_json, note, readme_option, save_picture, show_tables, volume
+from scenograph.cli.habits import as_json, dtype_option, note, readme_option, save_picture, show_tables, volume
 from scenograph.errors import ResultError
 
 __all__ = ["TABLES", "WAYS"]
@@ -62,6 +62,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 )
 @click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Of the diffusion rows.")
 @click.option("--cfg", type=float, default=7.5, show_default=True, help="Of the diffusion rows.")
+@dtype_option
 @_UNIFIED_CFG
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="Of the unified model's pictures.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)

@@ -22,6 +22,7 @@ __all__ = [
     "as_json",
     "command_of",
     "destinations",
+    "dtype_option",
     "given",
     "is_picture",
     "is_quiet",
@@ -42,6 +43,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object a line, in the order of the input."
 )
+dtype_option = click.option("--dtype", metavar="NAME", help="float32, float16, bfloat16 or float64.")
 readme_option = click.option(
     "--readme",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),

@@ -18,6 +18,7 @@ import click
 from scenograph.cli.habits import (
     as_json,
     destinations,
+    dtype_option,
     is_picture,
     is_quiet,
     note,
@@ -155,7 +156,7 @@ _OPTIONS = (
     ),
     click.option("--width", type=int, help="Pixels; default the checkpoint's own size."),
     click.option("--height", type=int, help="Pixels."),
-    click.option("--dtype", metavar="NAME", help="float32, float16, bfloat16 or float64."),
+    dtype_option,
     click.option("--variant", metavar="NAME", help="File variant of a checkpoint, such as fp16."),
     click.option("--config", metavar="FOLDER", help="Diffusers folder with the configs of a single-file checkpoint."),
     click.option("--tiling", is_flag=True, default=None, help="Decode large pictures in tiles."),

@@ -72,7 +72,7 @@ class EchogenBench:
     Attributes:
         rows: of the table; empty means all.
         checkpoints: (row, folder or embedded name) instead of where its training left it.
-        steps, cfg: of the diffusion rows.
+        steps, cfg, dtype: of the diffusion rows.
         unified_cfg, temperature: of the unified model's sampling.
         development: other layouts and judge B, for choosing these numbers.
     """
@@ -83,6 +83,7 @@ class EchogenBench:
     limit: int = 1000
     steps: int = 50
     cfg: float = 7.5
+    dtype: str | None = None
     unified_cfg: float = 3.0
     temperature: float = 1.0
     batch_size: int = 16
@@ -96,7 +97,9 @@ class EchogenBench:
         words += ["--development"] if self.development else []
         words += ["--rows", ",".join(self.rows)] if self.rows else []
         words += [w for row, place in self.checkpoints for w in ("--checkpoint", f"{row}={Path(place).name}")]
-        words += ["--steps", str(self.steps), "--cfg", str(self.cfg), "--unified-cfg", str(self.unified_cfg)]
+        words += ["--steps", str(self.steps), "--cfg", str(self.cfg)]
+        words += ["--dtype", self.dtype] if self.dtype else []
+        words += ["--unified-cfg", str(self.unified_cfg)]
         return shlex.join([*words, "--temperature", str(self.temperature), "--seed", str(self.seed)])
 
     @property
@@ -206,7 +209,7 @@ def _row(bench: EchogenBench, name: str, place: str | Path, device: str | None) 
 
 
 def _diffusion_row(bench: EchogenBench, name: str, place: str | Path, device: str | None) -> _Row:
-    painter = Painter.from_pretrained(place, device=device)
+    painter = Painter.from_pretrained(place, device=device, dtype=bench.dtype)
     pipeline, method = painter.pipeline, BASELINES[name][1]
     beta = 1.0 if hasattr(pipeline.unet, "position_net") else None
 

@@ -1,7 +1,7 @@
 """GOAL on the small world: Tables 1, 5, 6 and 7 of the paper on T2I-CompBench's categories, held-out combinations.
 
     scenograph bench goal --readme README.md              # the main table; trains control and GOAL three times each
-    scenograph bench goal --table 5 --readme README.md    # ablations, 800 steps a row
+    scenograph bench goal --table 5 --readme README.md    # ablations
 
 Every method paints the same prompts (`judging.compbench_world`) with the same sampling seeds; judge A scores them as
 T2I-CompBench does, the same scenes drawn by the world are the ceiling. Differences are paired by prompt; what is
@@ -62,6 +62,7 @@ class GoalBench:
     steps: int = 25
     cfg: float = 4.0
     beta: float = 0.6
+    dtype: str | None = None
     batch_size: int = 16
     resamples: int = 1000
 
@@ -70,7 +71,8 @@ class GoalBench:
         words = ["scenograph", "bench", "goal"] + (["--table", self.table] if self.table else [])
         words += ["--prompts", str(self.prompts), "--seeds", str(self.seeds)]
         words += [] if self.table else ["--trainings", str(self.trainings)]
-        return shlex.join([*words, "--steps", str(self.steps), "--cfg", str(self.cfg), "--beta", str(self.beta)])
+        words += ["--steps", str(self.steps), "--cfg", str(self.cfg), "--beta", str(self.beta)]
+        return shlex.join([*words, *(["--dtype", self.dtype] if self.dtype else [])])
 
     @property
     def name(self) -> str:
@@ -151,7 +153,7 @@ def _painted(
     seeds: Sequence[int] | None = None,
 ) -> _Measured:
     """A checkpoint's pictures of every prompt, one from each of the seeds, painted or kept from before, and judged."""
-    painter = Painter.from_pretrained(model)
+    painter = Painter.from_pretrained(model, dtype=bench.dtype)
     beta = bench.beta if hasattr(painter.pipeline.unet, "position_net") else None
 
     def paint(layouts: Sequence[Layout], seeds: Sequence[int]) -> list[Image.Image]:

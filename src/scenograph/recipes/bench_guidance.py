@@ -92,6 +92,7 @@ class GuidanceBench:
     steps: int = 50
     cfg: float = 7.5
     scheduler: str | None = None
+    dtype: str | None = None
     batch_size: int = 8
     seed: int = 0
     resamples: int = 1000
@@ -102,6 +103,7 @@ class GuidanceBench:
         words += ["--development"] if self.development else [w for s in self.sets for w in ("--layouts", Path(s).name)]
         words += ["--methods", ",".join(self.methods), "--steps", str(self.steps), "--cfg", str(self.cfg)]
         words += ["--scheduler", self.scheduler] if self.scheduler else []
+        words += ["--dtype", self.dtype] if self.dtype else []
         return shlex.join([*words, "--seed", str(self.seed)])
 
 
@@ -139,7 +141,7 @@ def run(
     if readme is not None:
         check_markers(readme, _markers(bench, sets))
     judges = judges or judge("b" if bench.development else "a", device)
-    painter = Painter.from_pretrained(bench.model, device=device)
+    painter = Painter.from_pretrained(bench.model, device=device, dtype=bench.dtype)
     settings = _settings(bench, painter, guidances)
     rows: list[dict[str, Any]] = []
     for chosen in sets:

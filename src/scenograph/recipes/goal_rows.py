@@ -1,12 +1,12 @@
 """The rows of GOAL's tables as trainings of equal length from one checkpoint, tiny-gligen.
 
-    main      L_LDM alone (the control) and GOAL, as long as tiny-goal was trained, several training seeds
+    main      L_LDM alone (the control) and GOAL, several training seeds
     table 5   which losses: L_LDM, + MAAlign, + DSAlign, both
     table 6   DSAlign's halves: local, global, both
     table 7   where MAAlign reads: mid 8 x 8, down 16 x 16, up 16 x 16
 
-L_LDM alone is in every table. Rows that are the same training are trained once. A row's delta lies in
-`RUN/goal/NAME/model`; the main table's first GOAL is tiny-goal itself, in `RUN/tiny-goal`, whoever trained it first.
+L_LDM alone is in every table. Rows that are the same training, of any table, are trained once. A row's delta lies in
+`RUN/goal/NAME/model`; GOAL with the first seed is tiny-goal itself, in `RUN/tiny-goal`, whoever trained it first.
 """
 
 from __future__ import annotations
@@ -34,11 +34,9 @@ from scenograph.training.loop import facts_of
 
 __all__ = ["TABLES", "Row", "rows_of", "train_row"]
 
-_ABLATION_STEPS = 800
 _LAYERS = {"mid 8 x 8": "mid_block.", "down 16 x 16": "down_blocks.0.", "up 16 x 16": "up_blocks.1."}
-_SHIPPED = recipes.tiny_goal()
-_GOAL = replace(_SHIPPED, name="goal")
-_LDM = replace(_GOAL, name="ldm", alpha=0.0, beta=0.0)
+_GOAL = recipes.tiny_goal()
+_LDM = replace(_GOAL, name="ldm-0", alpha=0.0, beta=0.0)
 _MAA = replace(_GOAL, name="maa", alpha=0.0)
 _DSA = replace(_GOAL, name="dsa", beta=0.0)
 
@@ -80,28 +78,21 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
 
 
 def rows_of(table: str | None, seeds: int) -> list[Row]:
-    """The rows of a table, or of the main one (None), with their length and seeds.
+    """The rows of a table, or of the main one (None), with their seeds.
 
     Raises TrainingError for a table that there is not.
     """
-    if table is None:
-        rows = [Row(name="tiny-gligen", recipe=None)]
-        for seed in range(seeds):
-            for row in (_LDM, _GOAL):
-                plan = replace(row.plan, seed=row.plan.seed + seed)
-                name = _SHIPPED.name if row is _GOAL and not seed else f"{row.name}-{seed}"
-                recipe = replace(row, name=name, plan=plan)
-                rows.append(Row(name=f"{row.name} {seed + 1}", recipe=recipe, family=row.name))
-        return rows
-    if table not in TABLES:
-        raise TrainingError(f"no table {table!r}; expected one of: {', '.join(TABLES)}")
-    plan = replace(_GOAL.plan, steps=_ABLATION_STEPS)
-    return [
-        row
-        if row.recipe is None
-        else replace(row, recipe=replace(row.recipe, name=f"{row.recipe.name}-short", plan=plan))
-        for row in TABLES[table]
-    ]
+    if table is not None:
+        if table not in TABLES:
+            raise TrainingError(f"no table {table!r}; expected one of: {', '.join(TABLES)}")
+        return [*TABLES[table]]
+    rows = [Row(name="tiny-gligen", recipe=None)]
+    for seed in range(seeds):
+        for family, first in (("ldm", _LDM), ("goal", _GOAL)):
+            name = f"{family}-{seed}" if seed else first.name
+            recipe = replace(first, name=name, plan=replace(first.plan, seed=first.plan.seed + seed))
+            rows.append(Row(name=f"{family} {seed + 1}", recipe=recipe, family=family))
+    return rows
 
 
 def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
@@ -111,7 +102,7 @@ def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
     """
     if row.recipe is None:
         return "tiny-gligen"
-    folder = run / row.recipe.name if row.recipe.name == _SHIPPED.name else run / "goal" / row.recipe.name
+    folder = run / row.recipe.name if row.recipe.name == _GOAL.name else run / "goal" / row.recipe.name
     out = folder / "model"
     _, pipeline = load_pipeline("tiny-gligen", device="cpu", dtype=torch.float32)
     check_base(folder, pipeline)

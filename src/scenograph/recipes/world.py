@@ -130,7 +130,7 @@ def tiny_goal() -> GoalRecipe:
     Not yet trained to its end. α and β are larger than the paper's 0.01 and 0.001, whose pull is small beside that of
     L_LDM at 128 px with a small CLIP. Weighed by √ᾱ_t, lest estimates out of pure noise pull hardest.
     """
-    plan = Plan(steps=1500, batch=16, lr=5e-5, seed=8, warmup=50, ema=0.995)
+    plan = Plan(steps=800, batch=16, lr=5e-5, seed=8, warmup=50, ema=0.995, mixed_precision="bf16")
     return GoalRecipe(name="tiny-goal", plan=plan, weights=_TINY_SD_WEIGHTS, alpha=0.1, beta=0.02, by_noise=True)
 
 

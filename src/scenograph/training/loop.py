@@ -34,12 +34,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, send_to_device
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from scenograph.errors import TrainingError
 from scenograph.files import write_whole
+from scenograph.painting.attention import learning_kernels
 
 __all__ = ["Plan", "Run", "begin", "facts_of", "save_atomically"]
 
@@ -150,7 +150,7 @@ class Run:
         bar = tqdm(total=self.plan.steps, initial=self.step, desc=self.what, mininterval=5, unit="step")
         saved = started = time.monotonic()
         already = self.seconds
-        with self._attention():
+        with self._kernels():
             while self.step < self.plan.steps:
                 with self.accelerator.accumulate(self.model):
                     yield self.step
@@ -165,11 +165,10 @@ class Run:
                     saved = time.monotonic()
         bar.close()
 
-    def _attention(self) -> AbstractContextManager[None]:
-        """Plain products in bfloat16 on a CPU: the fused kernel's backward pass is a third of a UNet's step there."""
-        if self.device.type == "cpu" and self.plan.mixed_precision == "bf16":
-            return sdpa_kernel(SDPBackend.MATH)
-        return nullcontext()
+    def _kernels(self) -> AbstractContextManager[Any]:
+        if any(getattr(module, "gradient_checkpointing", False) for module in self.bare.modules()):
+            return nullcontext()
+        return learning_kernels(self.device, torch.bfloat16 if self.plan.mixed_precision == "bf16" else torch.float32)
 
     def batches(self, make: Callable[[int, np.random.Generator], T]) -> Iterator[tuple[int, T]]:
         """`steps` with `make(step, rng)` of each, prepared ahead in a process of its own (a thread would hold the
