@@ -137,7 +137,7 @@ def tiny_goal() -> GoalRecipe:
 def janus_pmtp() -> PmtpRecipe:
     """Stage 1 of tiny-janus: `scenograph train janus-pmtp`. The one at hand is its first 2 000 steps, cooled down, on
     12 288 scenes."""
-    plan = Plan(steps=10_000, batch=32, lr=1e-3, seed=22, warmup=300, ema=0.998)
+    plan = Plan(steps=8000, batch=32, lr=1e-3, seed=22, warmup=300, ema=0.998)
     return PmtpRecipe(name="janus-pmtp", plan=plan, tower=0.1, cells=0.5)
 
 
