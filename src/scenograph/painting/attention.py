@@ -173,11 +173,12 @@ def observe(unet: nn.Module, layers: Layers) -> Iterator[Observed]:
 
 
 class _FullAttention(TorchFunctionMode):
-    """Fused attention that will be differentiated, in float32 whatever the precision around it."""
+    """Fused attention in float32, whatever the precision around it, and whether it will be differentiated or not:
+    policies are compared over both."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention or not torch.is_grad_enabled():
+        if func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
         dtype = (args[0] if args else kwargs["query"]).dtype
         args, kwargs = _held_in(torch.float32, (args, kwargs))

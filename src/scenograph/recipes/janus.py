@@ -78,8 +78,20 @@ def fresh_janus(codec: Codec, vq: str | Path, *, seed: int) -> Unified:
     # random weights, and say nothing about which look alike.
     codebook_VC = model.model.vqmodel.quantize.embedding.weight
     model.model.generation_embeddings.load_state_dict({"weight": F.normalize(codebook_VC, dim=-1)})
+    # And the places of a coordinate as neighbours of each other; random ones would be strangers.
+    _order_locations(model, codec)
     copy_tower(model, VisionTextDualEncoderModel.from_pretrained(embedded_path("clip-b")).vision_model)
     return Unified(model, codec)
+
+
+@torch.no_grad()
+def _order_locations(model: Any, codec: Codec) -> None:
+    """Fourier features of k / bins, as large as the other words' random rows."""
+    weight_VD, ids = model.get_input_embeddings().weight, list(codec.coordinates.digits)
+    place_K1 = torch.arange(len(ids))[:, None] / len(ids)
+    turns_KF = 2 * torch.pi * place_K1 * 2 ** torch.linspace(-1, 5, weight_VD.shape[1] // 2)
+    features_KD = torch.cat([turns_KF.sin(), turns_KF.cos()], dim=1)
+    weight_VD[ids] = features_KD / features_KD.std() * weight_VD.std()
 
 
 def save_janus(unified: Unified, out: Path) -> None:

@@ -66,6 +66,10 @@ class Batch:
         }
         return Batch(**{name: pad_sequence(rows, batch_first=True) for name, rows in columns.items()})
 
+    def rows(self, rows_B: Tensor) -> Batch:
+        """The marked rows alone."""
+        return Batch(**{name: value[rows_B] for name, value in self._columns().items()})
+
     def painting(self) -> Batch:
         """The painting pass of a shared sequence."""
         return self.select({Segment.START, Segment.PAINT, Segment.IMAGE})

@@ -1,7 +1,8 @@
 """What stages 1 and 2 of EchoGen minimise: PMTP's eq. 1, and DJO's eq. 2 through a straight-through Gumbel-softmax.
 
 Cross-entropies are means over the tokens of a stream: the image tokens, and the X_g tokens that are predicted from the
-image, whose expressions and boxes are also told apart.
+image, whose expressions and boxes are also told apart. `near_loss` is no part of EchoGen's: it also tells a model with
+random weights that a coordinate one pixel off is nearly right.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from scenograph.errors import TrainingError
 from scenograph.unified.batch import Batch
 from scenograph.unified.mask import Sharing
-from scenograph.unified.passes import soft_embeddings
+from scenograph.unified.passes import soft_embeddings, text_logits
 from scenograph.unified.scoring import (
     TEXT_ROLES,
     forced_image_logits,
@@ -27,7 +29,18 @@ from scenograph.unified.scoring import (
 )
 from scenograph.unified.sequence import Kind, Role
 
-__all__ = ["Annealing", "DjoLoss", "LayoutLoss", "PmtpLoss", "djo_loss", "pmtp_loss", "straight_through"]
+__all__ = [
+    "Annealing",
+    "DjoLoss",
+    "LayoutLoss",
+    "PmtpLoss",
+    "djo_loss",
+    "near_loss",
+    "pmtp_loss",
+    "straight_through",
+]
+
+_SPREAD = 1.5  # deviation, in steps, of where `near_loss` would have a coordinate
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,10 @@ class PmtpLoss:
     layout: LayoutLoss
     before_MD: Tensor
     """The states from which the image tokens are predicted, of one row after another."""
+    at_MD: Tensor
+    """The states of image tokens where the answer reads them, of every row that has any."""
+    near: Tensor
+    """`near_loss` of the answer; 0 without `locations`."""
 
     @property
     def total(self) -> Tensor:
@@ -64,10 +81,32 @@ def _layout_loss(model: Any, batch: Batch, states_BTD: Tensor) -> LayoutLoss:
     return LayoutLoss(_mean(losses_M), *parts)
 
 
-def _pmtp(model: Any, painting: Batch, painted_BTD: Tensor, grounding: Batch, grounded_BTD: Tensor) -> PmtpLoss:
+def _pmtp(
+    model: Any,
+    painting: Batch,
+    painted_BTD: Tensor,
+    grounding: Batch,
+    grounded_BTD: Tensor,
+    locations: tuple[int, ...],
+) -> PmtpLoss:
     before_MD = states_before(painted_BTD, targets(painting, {Role.IMAGE}))
     layout = _layout_loss(model, grounding, grounded_BTD)
-    return PmtpLoss(_image_loss(model, painting, painted_BTD), layout, before_MD)
+    at_MD = grounded_BTD[grounding.kinds_BT == Kind.VQ]
+    near = near_loss(model, grounding, grounded_BTD, locations) if locations else layout.mean.new_zeros(())
+    return PmtpLoss(_image_loss(model, painting, painted_BTD), layout, before_MD, at_MD, near)
+
+
+def near_loss(model: Any, batch: Batch, states_BTD: Tensor, locations: tuple[int, ...]) -> Tensor:
+    """The cross-entropy of the boxes' coordinates with a bell around each, among the location tokens alone, in their
+    order."""
+    wanted_BT = targets(batch, {Role.BOX})
+    known_K = batch.ids_BT.new_tensor(locations)
+    logits_MK = text_logits(model, states_before(states_BTD, wanted_BT)).float()[:, known_K]
+    distance_MK = torch.searchsorted(known_K, batch.ids_BT[wanted_BT])[:, None] - torch.arange(
+        len(locations), device=known_K.device
+    )
+    bell_MK = (-0.5 * (distance_MK / _SPREAD) ** 2).softmax(dim=-1)
+    return F.cross_entropy(logits_MK, bell_MK, reduction="sum") / max(len(bell_MK), 1)
 
 
 def _image_loss(model: Any, batch: Batch, states_BTD: Tensor) -> Tensor:
@@ -81,6 +120,7 @@ def pmtp_loss(
     *,
     dropped_B: Tensor | None = None,
     features_BND: Tensor | None = None,
+    locations: tuple[int, ...] = (),
 ) -> PmtpLoss:
     """Eq. 1 for a batch of shared sequences.
 
@@ -90,6 +130,7 @@ def pmtp_loss(
         sharing: see `mask.Sharing`.
         dropped_B: samples that paint without a condition; needed where `sharing.drops`.
         features_BND: the tower's features of the rows that have places for them.
+        locations: ids of one token per coordinate, ascending, for `near_loss`.
 
     Raises:
         TrainingError: `sharing` drops and `dropped_B` is missing.
@@ -101,11 +142,13 @@ def pmtp_loss(
         if sharing is Sharing.BLIND:
             batch = batch.silenced(~dropped_B, TEXT_ROLES)
     if sharing is Sharing.TWO_PASSES:
-        painting, grounding = batch.painting(), batch.grounding()
-        painted_BTD = states(model, painting, features_BND=features_BND)
-        return _pmtp(model, painting, painted_BTD, grounding, states(model, grounding, features_BND=features_BND))
+        painted_B = targets(batch, {Role.IMAGE}).any(dim=1)
+        painting, grounding = (batch.rows(painted_B) if painted_B.any() else batch).painting(), batch.grounding()
+        painted_BTD = states(model, painting)
+        grounded_BTD = states(model, grounding, features_BND=features_BND)
+        return _pmtp(model, painting, painted_BTD, grounding, grounded_BTD, locations)
     states_BTD = states(model, batch, features_BND=features_BND)
-    return _pmtp(model, batch, states_BTD, batch, states_BTD)
+    return _pmtp(model, batch, states_BTD, batch, states_BTD, locations)
 
 
 @dataclass(frozen=True, kw_only=True)
