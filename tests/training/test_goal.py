@@ -24,7 +24,7 @@ from scenograph.training.alignment import decoder_layers, named
 from scenograph.training.clip import build_clip
 from scenograph.training.diffusion import step_weights
 from scenograph.training.gligen import GligenRecipe, denoising_loss, train_gligen
-from scenograph.training.goal import GoalRecipe, goal_loss, is_trained, train_goal
+from scenograph.training.goal import GoalRecipe, goal_loss, is_trained, late_or_early, train_goal
 from scenograph.training.grounded import Grounded, draw_batch, encode_pictures
 from scenograph.training.loop import Plan
 from scenograph.training.scores import grounded_scores
@@ -250,6 +250,28 @@ def test_a_gligens_card_says_whether_boxes_work() -> None:
     found = grounded_scores(painter, DogJudge(), count=2, steps=1, gligen_beta=0.5)
     assert set(found) == {"layouts", "boxes: CFG scale", "boxes: β", "boxes: AP", "boxes: AP50", "boxes: mean IoU"}
     assert found["layouts"] == 2 and found["boxes: β"] == 0.5
+
+
+def test_noise_of_ungrounded_steps_learns_without_gates(clip: TransformersClip) -> None:
+    made = pipeline(gated=True)
+    rngs = [np.random.default_rng(i) for i in range(40)]
+    drawn = draw_batch(data(), rngs, made.tokenizer, timesteps=1000, drop_caption=0.1, drop_grounding=0.1)
+    assert late_or_early(drawn, 3, 1.0, 1000) is drawn
+    batches = [late_or_early(drawn, step, 0.6, 1000) for step in range(20)]
+    assert [batch.gated for batch in batches].count(False) == 8
+    early, late = (next(batch.t_B for batch in batches if batch.gated is gated) for gated in (True, False))
+    assert 400 <= early.min() < 500 and 900 < early.max() < 1000
+    assert 0 <= late.min() < 50 and 350 < late.max() < 400
+    for gated in (True, False):
+        part = next(batch for batch in batches if batch.gated is gated)
+        part = part._replace(**{name: getattr(part, name)[:2] for name in part._fields if name != "gated"})
+        schedule = DDPMScheduler.from_config(made.scheduler.config)
+        made.unet.requires_grad_(True)
+        loss, _ = goal_loss(GoalRecipe(name="g", plan=PLAN, beta=0), part, made, schedule, made.unet, clip, None)
+        made.unet.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        learned = {is_gate(n) for n, p in made.unet.named_parameters() if p.grad is not None and is_trained(n)}
+        assert learned == ({True, False} if gated else {False})
 
 
 def test_wrong_starts_are_one_line(tmp_path: Path, clip: TransformersClip) -> None:

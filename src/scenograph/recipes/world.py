@@ -129,18 +129,26 @@ def tiny_goal() -> GoalRecipe:
     """tiny-gligen aligned by region with CLIP B: `scenograph train tiny-goal`.
 
     Not yet trained to its end. α and β are larger than the paper's 0.01 and 0.001, whose pull is small beside that of
-    L_LDM at 128 px with a small CLIP. Weighed by √ᾱ_t, lest estimates out of pure noise pull hardest.
+    L_LDM at 128 px with a small CLIP. Weighed by √ᾱ_t, lest estimates out of pure noise pull hardest. `grounded` is
+    what `paint` and `bench goal` ground.
     """
     plan = Plan(steps=800, batch=16, lr=5e-5, seed=8, warmup=50, ema=0.995, mixed_precision="bf16")
-    return GoalRecipe(name="tiny-goal", plan=plan, weights=_TINY_SD_WEIGHTS, alpha=0.1, beta=0.02, by_noise=True)
+    return GoalRecipe(
+        name="tiny-goal",
+        plan=plan,
+        weights=_TINY_SD_WEIGHTS,
+        alpha=0.1,
+        beta=0.02,
+        by_noise=True,
+        grounded=0.6,
+    )
 
 
 def janus_pmtp() -> PmtpRecipe:
     """Stage 1 of tiny-janus: `scenograph train janus-pmtp`.
 
-    Two passes, not one sequence: so small a model does one thing at a time, and of a sequence that is shared only what
-    does not leak is worth its tokens. In the one at hand the first 3 483 steps were shared sequences, without `near` and
-    without what a token knows of its own place.
+    Two passes, not one sequence: of a shared one only the grounding that does not leak is worth its tokens. In the one
+    at hand the first 3 483 steps were shared sequences, without `near` and without what a token knows of its own place.
     """
     plan = Plan(steps=8000, batch=32, lr=1e-3, seed=22, warmup=300, ema=0.998)
     return PmtpRecipe(

@@ -56,6 +56,8 @@ def conditioned(pipeline: Any, batch: Batch, grounding: Grounding | None = None)
     """The UNet's keyword arguments for a batch: text features and grounding (its own if None), without a graph."""
     with torch.no_grad():
         text_BLD = pipeline.text_encoder(batch.ids_BT)[0]
+        if not batch.gated:
+            return {"encoder_hidden_states": text_BLD}
         grounding = grounding or ground(pipeline, batch.layouts)
     return {"encoder_hidden_states": text_BLD, "cross_attention_kwargs": {"gligen": grounding.arguments()}}
 

@@ -38,7 +38,7 @@ from scenograph.training.gligen import conditioned, denoising_loss
 from scenograph.training.grounded import Batch, Grounded, draw_batch
 from scenograph.training.loop import Plan, Run
 
-__all__ = ["GoalRecipe", "goal_loss", "is_trained", "train_goal"]
+__all__ = ["GoalRecipe", "goal_loss", "is_trained", "late_or_early", "train_goal"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,9 @@ class GoalRecipe:
         max_timestep: DSAlign reads estimates up to here only; beyond, a step promises nothing yet. None: all.
         by_noise: weigh DSAlign by √ᾱ_t, which undoes the 1/√ᾱ_t in the estimate's gradient.
         cropped: see `Semantics`.
+        grounded: share of the steps, from the noisiest, that painting will ground (its β). It paints the others without
+            the gated layers, so of the noise of those steps this share learns without them too: self- and
+            cross-attention change, and what nobody trained would paint the details.
         weights: of the noise steps in L_LDM, as in `denoising_loss`; None is the paper's plain mean.
     """
 
@@ -65,6 +68,7 @@ class GoalRecipe:
     max_timestep: int | None = None
     by_noise: bool = False
     cropped: bool = False
+    grounded: float = 1.0
     weights: tuple[float, float] | None = None
     drop_caption: float = 0.1
     drop_grounding: float = 0.1
@@ -100,14 +104,14 @@ def train_goal(
         pipeline.vae.train().enable_gradient_checkpointing()  # its decoder's activations are the larger part
     for part in (unet, pipeline.vae):
         part.to(memory_format=torch.channels_last)
-    run = Run(folder, recipe.plan, unet, what=recipe.name)
+    run = Run(folder, recipe.plan, unet, what=recipe.name, idle=recipe.grounded < 1)
     pipeline.to(run.device)
     if clip is not None:
         clip.model.to(run.device)
     schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
 
     def make(step: int, _: np.random.Generator) -> Batch:
-        return draw_batch(
+        batch = draw_batch(
             data,
             run.sample_rngs(step),
             pipeline.tokenizer,
@@ -115,6 +119,7 @@ def train_goal(
             drop_caption=recipe.drop_caption,
             drop_grounding=recipe.drop_grounding,
         )
+        return late_or_early(batch, step, recipe.grounded, schedule.config.num_train_timesteps)
 
     unet.train()
     with ExitStack() as stack:
@@ -128,6 +133,21 @@ def train_goal(
     unet.disable_gradient_checkpointing()
     pipeline.vae.eval().disable_gradient_checkpointing()
     return unet.requires_grad_(False).eval()
+
+
+def late_or_early(batch: Batch, step: int, grounded: float, timesteps: int) -> Batch:
+    """The batch with its noise steps within the part of painting that is grounded, or within the rest and ungrounded.
+
+    Updates of both kinds take turns in the parts' proportion, alike in all processes, so over all of them the noise
+    steps stay uniform.
+    """
+    late = 1 - grounded
+    if not late:
+        return batch
+    border = round(late * timesteps)
+    if int((step + 1) * late) > int(step * late):
+        return batch._replace(t_B=batch.t_B * border // timesteps, gated=False)
+    return batch._replace(t_B=border + batch.t_B * (timesteps - border) // timesteps)
 
 
 def goal_loss(

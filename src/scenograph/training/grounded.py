@@ -50,7 +50,7 @@ class Grounded:
 
 
 class Batch(NamedTuple):
-    """B samples; `told` where the caption was not dropped."""
+    """B samples; `told` where the caption was not dropped. `gated` is whether the gated layers are there at all."""
 
     latents_BCHW: Tensor
     noise_BCHW: Tensor
@@ -58,6 +58,7 @@ class Batch(NamedTuple):
     ids_BT: Tensor
     layouts: list[Layout]
     told: list[bool]
+    gated: bool = True
 
 
 def of_scenes(drawn: DrawnScenes, latents_NCHW: np.ndarray) -> Grounded:
