@@ -63,7 +63,7 @@ def test_a_run_from_prompts_to_the_readme(tmp_path: Path, monkeypatch: pytest.Mo
     janus.save_janus(Unified(tiny_janus(codec), codec), tmp_path / "model")
     given: list[Layout] = []
 
-    def corrected(self: UnifiedPlanner, image: Image.Image, candidate: Layout, *, seed: int = 0) -> Layout:
+    def corrected(self: UnifiedPlanner, image: Image.Image, candidate: Layout) -> Layout:
         given.append(candidate)
         return candidate
 

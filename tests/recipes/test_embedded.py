@@ -118,12 +118,16 @@ def test_tiny_janus_goes_on_from_the_published_one(
         given.append(path)
 
     (weights / "tiny-janus").mkdir(parents=True)
+    (weights / "tiny-janus" / "config.json").write_text('{"scenograph_stage": "janus-pmtp"}')
     monkeypatch.setattr(embedded, "load_unified", load)
     monkeypatch.setattr(embedded, "_paired", lambda site, unified: None)
     monkeypatch.setattr(embedded, "train_pmtp", lambda recipe, data, unified, where: unified)
     monkeypatch.setattr(janus, "save_janus", lambda unified, out: out.mkdir(parents=True))
     embedded.train_embedded("janus-pmtp", tmp_path, steps=1, threads=1, warm=True)
     assert given == [weights / "tiny-janus"]
+    # Stage 2 does not take what is published for its own, nor stage 3 for what it goes on from.
+    site = embedded._Site(run=tmp_path / "new", steps=1, workers=1, warm=True)
+    assert site.start("janus-pmtp") and not site.start("janus-djo") and not site.start("tiny-janus")
 
 
 def test_unknown_names(tmp_path: Path) -> None:

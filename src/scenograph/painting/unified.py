@@ -22,7 +22,7 @@ from scenograph.unified.letterbox import Letterbox
 from scenograph.unified.model import Unified, load_unified
 from scenograph.unified.pictures import paint_tokens, pictures
 from scenograph.unified.sampler import PAINTING, Sampling, sample_images
-from scenograph.unified.sequence import null_sequence, paint_sequence
+from scenograph.unified.sequence import paint_sequence
 
 __all__ = ["UnifiedPainter"]
 
@@ -85,7 +85,7 @@ class UnifiedPainter:
         codec, model = self.unified.codec, self.unified.model
         squares = [Letterbox(layout.size, self.unified.side) for layout, _ in batch]
         prefixes = [paint_sequence(codec, box.layout(layout)) for box, (layout, _) in zip(squares, batch, strict=True)]
-        nulls = [null_sequence(codec)] * len(batch) if sampling.is_guided else None
+        nulls = [self.unified.null(one) for one in prefixes] if sampling.is_guided else None
         drawn = sample_images(model, prefixes, nulls=nulls, sampling=sampling, seeds=[seed for _, seed in batch])
         painted = pictures(paint_tokens(model, drawn.tokens_BN))
         images = [box.crop(image) for box, image in zip(squares, painted, strict=True)]

@@ -21,7 +21,7 @@ from scenograph.unified.letterbox import Letterbox
 from scenograph.unified.model import Unified, load_unified
 from scenograph.unified.pictures import image_tokens, pixels
 from scenograph.unified.sampler import PAINTING, Sampling, sample_images, sample_text
-from scenograph.unified.sequence import TokenSequence, null_sequence, paint_sequence, plan_sequence, understand_sequence
+from scenograph.unified.sequence import TokenSequence, paint_sequence, plan_sequence, understand_sequence
 
 __all__ = ["UnifiedPlanner"]
 
@@ -32,7 +32,8 @@ class UnifiedPlanner:
 
     Attributes:
         model: embedded name, folder or hub id, or a loaded model.
-        temperature: 0 takes the likeliest tokens, and every seed gives the same layout.
+        temperature: of drafts; 0 takes the likeliest tokens, and every seed gives the same layout. What is seen in a
+            picture is always the likeliest.
         regenerate: how often the draft is painted, understood and replaced.
         max_instances: no layout gets more.
     """
@@ -54,7 +55,7 @@ class UnifiedPlanner:
         if not prompt.strip():
             raise PlanError("the prompt is empty; expected a sentence such as 'three cats to the left of a dog'")
         codec = self._unified.codec
-        layout = self._written(plan_sequence(codec, prompt), prompt, seed)
+        layout = self._written(plan_sequence(codec, prompt), prompt, seed, self.temperature)
         changes = []
         for number in range(self.regenerate):
             seen = self._understood(layout, prompt, seed + number)
@@ -63,7 +64,7 @@ class UnifiedPlanner:
                 layout = seen
         return Plan(layout=Layout(caption=prompt, instances=layout.instances, size=size), changes=tuple(changes))
 
-    def corrected(self, image: Image, candidate: Layout, *, seed: int = 0) -> Layout:
+    def corrected(self, image: Image, candidate: Layout) -> Layout:
         """What the model sees in a picture when it is given an earlier layout; an empty one tells it nothing.
 
         Raises CheckpointError when the model cannot be loaded.
@@ -71,7 +72,7 @@ class UnifiedPlanner:
         unified = self._unified
         box = Letterbox(image.size, unified.side)
         tokens = image_tokens(unified.model, pixels([image], unified.side).to(unified.model.device))[0].tolist()
-        seen = self._written(self._asked(tokens, box.layout(candidate)), candidate.caption, seed)
+        seen = self._written(self._asked(tokens, box.layout(candidate)), candidate.caption)
         return box.layout_back(seen)
 
     @property
@@ -81,24 +82,25 @@ class UnifiedPlanner:
             self._loaded = given if isinstance(given, Unified) else load_unified(given, device=self.device)
         return self._loaded
 
-    def _written(self, prefix: TokenSequence, prompt: str, seed: int) -> Layout:
+    def _written(self, prefix: TokenSequence, prompt: str, seed: int = 0, temperature: float = 0.0) -> Layout:
         unified = self._unified
         grammar = LayoutGrammar(unified.codec, least=1, most=self.max_instances)
-        sampling = Sampling(temperature=self.temperature)
+        sampling = Sampling(temperature=temperature)
         drawn = sample_text(unified.model, [prefix], grammars=[grammar], sampling=sampling, seeds=[seed])
         return unified.codec.read(drawn.tokens_BN[0].tolist(), caption=prompt)
 
     def _understood(self, layout: Layout, prompt: str, seed: int) -> Layout:
         """What the model sees in its own painting of a layout."""
         unified = self._unified
+        prefix = paint_sequence(unified.codec, layout)
         painted = sample_images(
             unified.model,
-            [paint_sequence(unified.codec, layout)],
-            nulls=[null_sequence(unified.codec)],
+            [prefix],
+            nulls=[unified.null(prefix)],
             sampling=Sampling(guidance=PAINTING),
             seeds=[seed],
         )
-        return self._written(self._asked(painted.tokens_BN[0].tolist(), layout), prompt, seed)
+        return self._written(self._asked(painted.tokens_BN[0].tolist(), layout), prompt)
 
     def _asked(self, tokens: list[int], given: Layout) -> TokenSequence:
         """An image and a candidate, in words or as masks."""

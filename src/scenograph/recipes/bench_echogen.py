@@ -5,7 +5,8 @@
     scenograph bench echogen --table entry --readme README.md      # stages 2 and 3 entered early
 
 Every row paints the same held-out layouts from the same seeds; judge A, which no stage has seen, judges them, and the
-drawn scenes are the ceiling. Grounding is measured alone, on those drawn scenes. Differences are paired by layout.
+drawn scenes are the ceiling. Spatial, colour, texture and shape are LayoutSAM-Eval's. Grounding is measured alone, on
+those drawn scenes. Differences are paired by layout.
 Which trainings the rows are is `echogen_rows`'; nothing is trained here.
 
 Cost: a stage paints 1000 layouts in minutes, a diffusion row in an hour or more on two cores; a broken run goes on.
@@ -28,6 +29,8 @@ from scenograph.grounding.unified import UnifiedGrounder
 from scenograph.judging.bootstrap import Tally
 from scenograph.judging.detection import canonical
 from scenograph.judging.guidance_protocol import Judges, Paint, compare
+from scenograph.judging.layoutsam import layoutsam_tallies
+from scenograph.judging.layoutsam_world import WorldAsker
 from scenograph.judging.results import check_markers, check_out, commit, write_results
 from scenograph.layout import Layout
 from scenograph.models.embedded import WINWINLAY, embedded_path, is_embedded
@@ -36,9 +39,10 @@ from scenograph.painting.unified import UnifiedPainter
 from scenograph.recipes.bench_guidance import judge
 from scenograph.recipes.bench_layouts import LayoutSet, development_set, drawn_set
 from scenograph.recipes.bench_tables import echogen_tables, write_tables
-from scenograph.recipes.echogen_readings import grounding_tallies, own_tally, spatial_tally
+from scenograph.recipes.echogen_readings import grounding_tallies, own_tally
 from scenograph.recipes.echogen_rows import TABLES
 from scenograph.recipes.fingerprints import code_digest, weights_digest
+from scenograph.recipes.janus import stage_of
 from scenograph.unified.model import Unified, load_unified
 from scenograph.unified.pictures import image_tokens, paint_tokens, pictures, pixels
 
@@ -198,10 +202,11 @@ def _place(model: str, given: str | None, run: Path, *, trained: bool) -> str | 
         return folder
     name = given or model
     try:
-        embedded_path(name)
+        path = embedded_path(name)
     except CheckpointError:
         return None
-    return name
+    # What is published as tiny-janus may be an earlier stage than the row's.
+    return name if given or not trained or stage_of(path) == model else None
 
 
 def _row(bench: EchogenBench, name: str, place: str | Path, device: str | None) -> _Row:
@@ -256,7 +261,7 @@ def _readings(
     drawn = chosen.ceiling()
 
     def also(name: str, images: Sequence[Image.Image]) -> dict[str, Tally]:
-        found = {"spatial": spatial_tally(images, asked, judges.reader)}
+        found = layoutsam_tallies(images, asked, WorldAsker(judges.detector, judges.reader))
         row = rows.get(name)
         if row is not None and row.unified is not None:
             report(f"{name}: grounding")

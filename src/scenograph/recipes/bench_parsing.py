@@ -179,9 +179,9 @@ def _corrected(planner: UnifiedPlanner, items: Sequence[WorldItem], seed: int) -
     for number, item in enumerate(items):
         image, truth = item.scene.draw(), item.layout
         wrong = wrong_layouts(item, seed=seed + number)
-        back = {way: planner.corrected(image, given, seed=seed) for way, given in wrong.items()}
+        back = {way: planner.corrected(image, given) for way, given in wrong.items()}
         outcome = {way: 100.0 * recovered(truth, seen) for way, seen in back.items()}
-        blank = planner.corrected(image, Layout(caption=truth.caption, instances=()), seed=seed)
+        blank = planner.corrected(image, Layout(caption=truth.caption, instances=()))
         found["reacc"].append([*outcome.values()])
         found["reacc_blank"].append([100.0 * recovered(truth, blank)])
         for way in WAYS:

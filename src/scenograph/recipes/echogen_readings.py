@@ -1,7 +1,6 @@
-"""What EchoGen's tables read beside AP, FID and CLIP: places, the model's own echo, and grounding on drawn scenes.
+"""What EchoGen's tables read beside AP, FID, CLIP and LayoutSAM-Eval: the model's own echo, and grounding on drawn
+scenes.
 
-    spatial     percent of asked boxes in which the reader sees the asked noun: LayoutSAM-Eval's question, whose other
-                answers (colour, texture, shape) the same reader gives
     own_iou     the reward: mean IoU of the boxes that the model itself grounds on its pictures. Painter and grounder
                 share weights and can collude, so it stands beside judge A's numbers, never for them
     acc50 …     Ref-L4's measures on drawn scenes, one expression at a time
@@ -17,7 +16,6 @@ from dataclasses import replace
 
 from PIL import Image
 
-from scenograph.judging.attributes import Reader, crop
 from scenograph.judging.bootstrap import Tally
 from scenograph.judging.detection import Detector
 from scenograph.judging.referring import PhraseGrounder, grounded_boxes, referring_tallies
@@ -25,17 +23,10 @@ from scenograph.layout import Layout
 from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import Scene
 
-__all__ = ["GROUNDING", "grounding_tallies", "own_tally", "referring_layout", "spatial_tally"]
+__all__ = ["GROUNDING", "grounding_tallies", "own_tally", "referring_layout"]
 
 GROUNDING = ("acc50", "acc75", "acc90", "macc")
 """The measures of grounding drawn scenes."""
-
-
-def spatial_tally(images: Sequence[Image.Image], asked: Sequence[Layout], reader: Reader) -> Tally:
-    """Percent of asked boxes that hold their noun, per layout; labels are nouns of the reader's."""
-    crops = [crop(image, one.box) for image, a in zip(images, asked, strict=True) for one in a.instances]
-    readings = iter(reader.read(crops))
-    return Tally.of([100.0 * (next(readings).get("noun") == one.label) for one in a.instances] for a in asked)
 
 
 def own_tally(images: Sequence[Image.Image], asked: Sequence[Layout], grounder: PhraseGrounder | Detector) -> Tally:

@@ -14,6 +14,7 @@ are compared have one plan and one seed.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -108,9 +109,10 @@ def leak_training(sharing: Sharing, seed: int, steps: int) -> Training:
     """
     whole = recipes.janus_pmtp()
     plan = replace(_shortened(whole.plan, steps), seed=whole.plan.seed + seed)
-    drop = 0.0 if sharing is Sharing.SHARED else whole.drop
+    drop = 0.0 if sharing is Sharing.SHARED else PmtpRecipe.drop
     name = f"leak-{sharing.value}-{plan.steps}-{seed}"
-    return Training(recipe=PmtpRecipe(name=name, plan=plan, sharing=sharing, drop=drop, parse=0.0))
+    hints = {"cells": whole.cells, "near": whole.near}  # without which so short a training grounds nothing
+    return Training(recipe=PmtpRecipe(name=name, plan=plan, sharing=sharing, drop=drop, parse=0.0, **hints))
 
 
 def train_ablation(name: str, run: str | Path, *, steps: int | None = None, threads: int | None = None) -> Path:
@@ -159,13 +161,18 @@ def _begun(one: Training, run: Path) -> Unified:
 
 
 def _model(name: str, run: Path) -> Path:
-    path = run / name / "model"
-    if path.exists():
-        return path
     if name not in ORDER:
         return train_ablation(name, run)
-    train_embedded(name, run)
+    path = run / name / "model"
+    if not path.exists() or facts_of(run / name).get("steps", math.inf) < _steps(name):
+        train_embedded(name, run)
     return path
+
+
+def _steps(name: str) -> float:
+    """Of the whole training; parts without a plan, such as the tokenizer, have none."""
+    recipe = getattr(recipes, name.replace("-", "_"), None)
+    return recipe().plan.steps if name.startswith("janus-") and recipe else 0
 
 
 def _trained(one: Training, unified: Unified, run: Path) -> None:

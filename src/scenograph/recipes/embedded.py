@@ -98,17 +98,17 @@ class _Site:
     def model(self, name: str) -> Path:
         """The finished model of another training, trained now if it is not there."""
         path = self.run / name / "model"
-        if path.exists():
+        if path.exists() and not (name in _STAGES and _unfinished(self, name)):
             return path
-        if self.warm and name in _PARTS and (WEIGHTS / _PARTS[name]).exists():
-            return WEIGHTS / _PARTS[name]
+        if name in _PARTS and (published := self.start(name)):
+            return published
         train_embedded(name, self.run, warm=self.warm)
         return path
 
     def start(self, name: str) -> Path | None:
-        """The published weights to begin with, when asked for and there."""
+        """The published weights to begin with, when asked for and there; of tiny-janus' stages the package has one."""
         path = WEIGHTS / (_PARTS.get(name) or EMBEDDED[name])
-        return path if self.warm and path.exists() else None
+        return path if self.warm and path.exists() and (name not in _STAGES or janus.stage_of(path) == name) else None
 
     def drawn(self, split: Split) -> DrawnScenes:
         count, seed = _SCENES[split]

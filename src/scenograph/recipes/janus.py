@@ -9,6 +9,7 @@ stage 2 below AP 20 and stage 3 below AP 40 hurt; here that is a share of what j
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -45,13 +46,14 @@ __all__ = [
     "fresh_vq",
     "layouts_of",
     "save_janus",
+    "stage_of",
     "stage_scores",
     "tiny_codec",
     "warn_early",
 ]
 
 _LOCATIONS = 129  # 0 … 128: whole pixels of a scene
-_ENTRY = {"djo": 0.2, "cycle": 0.4}  # shares of the drawn scenes' AP
+_ENTRY = {"djo": 0.2, "cycle": 0.4}  # shares of the AP of drawn scenes as image tokens
 PAIRS = 48_000
 """Drawn scenes of stages 1 and 2."""
 LAYOUTS = ("real", "random", "planned")
@@ -100,18 +102,24 @@ def save_janus(unified: Unified, out: Path) -> None:
     unified.codec.tokenizer.save_pretrained(out)
 
 
+def stage_of(folder: Path) -> str | None:
+    """The training that a folder's model comes from; None where it does not say."""
+    path = folder / "config.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("scenograph_stage") if path.is_file() else None
+
+
 def entry_share(path: Path, *, count: int = 100) -> float | None:
-    """AP of a stage's model over that of the drawn scenes, by judge B's detector; None while it is not trained."""
+    """AP of a stage's model over that of the drawn scenes as its image tokens, which is all that a painter of tokens
+    can reach, by judge B's detector; None while that is not trained.
+    """
     try:
         detector = load_detector("detector-b")
     except CheckpointError:
         return None
-    scenes = held_out(count)
+    scenes, unified = held_out(count), load_unified(path)
     asked = canonical([scene.layout for scene in scenes], detector.labels)
-    found, ceiling = (
-        Coco(asked, detector.detect(images, tuple(NOUNS))).scores["ap"]
-        for images in (_painted(load_unified(path), scenes), [scene.draw() for scene in scenes])
-    )
+    found = Coco(asked, detector.detect(_painted(unified, scenes), tuple(NOUNS))).scores["ap"]
+    ceiling = vq_scores(unified.model.model.vqmodel, detector, count=count)["AP of reconstructions"]
     return found / ceiling if ceiling else 0.0
 
 
@@ -147,8 +155,8 @@ def warn_early(stage: str, share: float | None) -> None:
         warnings.warn(f"stage {stage}: judge B's detector is not trained, so the entry is not measured", stacklevel=2)
     elif share < least:
         warnings.warn(
-            f"stage {stage} begins at {100 * share:.0f} % of the drawn scenes' AP, below {100 * least:.0f} %: "
-            "the paper's Figure 5 finds that it then hurts; train the stage before it longer",
+            f"stage {stage} begins at {100 * share:.0f} % of the AP of drawn scenes as image tokens, below "
+            f"{100 * least:.0f} %: the paper's Figure 5 finds that it then hurts; train the stage before it longer",
             stacklevel=2,
         )
 

@@ -26,7 +26,7 @@ from scenograph.unified.grammar import LayoutGrammar
 from scenograph.unified.model import Unified, freeze_encoders
 from scenograph.unified.sampler import Sampling, sample_images, sample_text
 from scenograph.unified.scoring import image_log_probs
-from scenograph.unified.sequence import TokenSequence, ground_sequence, null_sequence, paint_sequence
+from scenograph.unified.sequence import TokenSequence, ground_sequence, paint_sequence
 
 __all__ = ["CycleRecipe", "Reward", "box_reward", "grounded_boxes", "train_cycle"]
 
@@ -104,6 +104,7 @@ def train_cycle(recipe: CycleRecipe, layouts: Layouts, unified: Unified, folder:
         loss, parts = run.model(rollout, recipe)
         run.update(loss, reward=rollout.rewards_BG.mean(), **parts)
     run.finish()
+    unified.model.config.scenograph_stage = recipe.name
     unified.model.requires_grad_(False).eval()
     return unified
 
@@ -128,7 +129,7 @@ def _roll(
     unified.model.eval()
     repeated = [layout for layout in asked for _ in range(recipe.group)]
     prefixes = [paint_sequence(unified.codec, layout) for layout in repeated]
-    nulls = [null_sequence(unified.codec)] * len(prefixes) if recipe.sampling.is_guided else None
+    nulls = [unified.null(one) for one in prefixes] if recipe.sampling.is_guided else None
     drawn = sample_images(unified.model, prefixes, nulls=nulls, sampling=recipe.sampling, seeds=seeds)
     sees = reference if recipe.frozen_grounder else unified
     found = grounded_boxes(sees, drawn.tokens_BN, [[i.caption for i in layout.instances] for layout in repeated])

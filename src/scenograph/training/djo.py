@@ -1,7 +1,8 @@
 """Stage 2 of EchoGen, dual joint optimisation: the layout is recovered from the image that was drawn from it (eq. 2).
 
 The image is drawn through straight-through Gumbel-softmax, so that the loss of grounding it reaches the painter. Half
-of the rows ground the real picture through the understanding tower instead, which keeps that path alive; some plan.
+of the rows ground the real picture through the understanding tower instead, which keeps that path alive; some parse
+prompts.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ from torch import Tensor
 
 from scenograph.training.loop import Plan, Run
 from scenograph.training.paired import Paired, Stage
-from scenograph.training.pmtp import shuffled
+from scenograph.training.pmtp import candidate, shuffled
 from scenograph.unified.batch import Batch, collate
 from scenograph.unified.losses import Annealing, djo_loss
 from scenograph.unified.model import Unified, freeze_encoders
 from scenograph.unified.passes import tower_features
 from scenograph.unified.sampler import Sampling, gumbel_noise, sample_images
-from scenograph.unified.sequence import TokenSequence, ground_sequence, paint_sequence, plan_sequence
+from scenograph.unified.sequence import (
+    TokenSequence,
+    ground_sequence,
+    paint_sequence,
+    plan_sequence,
+    understand_sequence,
+)
 
 __all__ = ["DjoRecipe", "train_djo"]
 
@@ -35,7 +42,8 @@ class DjoRecipe:
         weight: λ.
         start, least: τ₀ and τ_min.
         tower: share of rows that see the real picture through the understanding tower.
-        plan_rows: share of rows that plan (caption → layout) instead of grounding anything, or that would be forgotten.
+        plan_rows: share of rows that parse prompts instead of grounding, or that would be forgotten: half of them plan
+            (caption → layout), half correct a candidate layout, looped as grounding is.
         drop: share of these two kinds that are painted without a condition, or guidance would forget its other side.
             The drawn image of a row that nothing was asked of could not be grounded.
         rollout: draw the image freely and replay the draw, instead of drawing every token after the real ones.
@@ -70,8 +78,11 @@ def train_djo(recipe: DjoRecipe, data: Paired, unified: Unified, folder: str | P
             real, looped = turn < recipe.tower, turn >= recipe.tower + recipe.plan_rows
             if real or looped:
                 ground.append(ground_sequence(unified.codec, places if real else tokens, shuffled(layout, rng)))
-            else:
+            elif rng.random() < 0.5:
                 ground.append(plan_sequence(unified.codec, layout.caption, layout.instances))
+            else:
+                given, looped = candidate(layout, rng), True
+                ground.append(understand_sequence(unified.codec, tokens, given, shuffled(layout, rng)))
             if real:
                 seen.append(data.pixels(index))
             dropped.append(bool(not looped and rng.random() < recipe.drop))
@@ -86,6 +97,7 @@ def train_djo(recipe: DjoRecipe, data: Paired, unified: Unified, folder: str | P
         loss, parts = run.model(painting, grounding, pixels, **options)
         run.update(loss, **parts)
     run.finish()
+    unified.model.config.scenograph_stage = recipe.name
     unified.model.requires_grad_(False).eval()
     return unified
 

@@ -123,6 +123,7 @@ def train_pmtp(recipe: PmtpRecipe, data: Paired, unified: Unified, folder: str |
         loss, parts = run.model(batch, answers_MK, dropped_B, pixels_BCHW)
         run.update(loss, **parts)
     run.finish()
+    unified.model.config.scenograph_stage = recipe.name
     unified.model.requires_grad_(False).eval()
     return unified
 

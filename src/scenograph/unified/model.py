@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, JanusConfig, JanusForConditionalGenerati
 from scenograph.errors import CheckpointError
 from scenograph.judging.checkpoints import checkpoint
 from scenograph.unified.candidate import MaskedJanus, takes_masks
+from scenograph.unified.sequence import TokenSequence, null_sequence, padded_null
 from scenograph.unified.tokens import IMAGE, Codec, add_tokens
 
 __all__ = [
@@ -109,6 +110,13 @@ class Unified:
     def takes_masks(self) -> bool:
         """Whether a candidate layout reaches it as masks over the image (`candidate`) and not in words."""
         return takes_masks(self.model.config)
+
+    def null(self, prefix: TokenSequence) -> TokenSequence:
+        """The unconditional side of a painting's prefix: what stage 1 leaves where it drops the condition, or, for a
+        published checkpoint that has never been through it, that checkpoint's own.
+        """
+        ours = self.codec.coordinates.places == 1 or getattr(self.model.config, "scenograph_stage", None)
+        return null_sequence(self.codec) if ours else padded_null(self.codec, prefix)
 
     @property
     def image_length(self) -> int:
