@@ -18,7 +18,7 @@ lint: .venv/ready  ## style, format, types
 	$(BIN)/mypy
 
 bench: .venv/ready  ## measure guidance at the size of Stable Diffusion 1.5, into results/
-	$(BIN)/scenograph bench speed
+	$(BIN)/scenograph bench speed --readme README.md
 
 weights: .venv/ready  ## train every embedded model again; continues where it stopped
 	$(BIN)/scenograph train all

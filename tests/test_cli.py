@@ -12,13 +12,16 @@ from typing import Any
 import jsonschema
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from scenograph.cli import reference
-from scenograph.cli.painting import _DEFAULTS, METHOD_NAMES
+from scenograph.cli.habits import destinations
+from scenograph.cli.orders import DEFAULTS, METHOD_NAMES, read_orders
 from scenograph.cli.training import ABLATIONS, TRAININGS
-from scenograph.errors import CheckpointError
+from scenograph.errors import CheckpointError, ImageError
 from scenograph.layout import load_layouts
 from scenograph.models.embedded import embedded_path
+from scenograph.painting.metadata import read_recipe
 from scenograph.world.vocabulary import NOUNS
 
 ROOT = Path(__file__).parent.parent
@@ -159,7 +162,7 @@ def test_a_mistake_costs_one_line(
     Image.new("RGB", (64, 64), "red").save(tmp_path / "picture.png")
     written(tmp_path / "cut.png", (tmp_path / "picture.png").read_bytes()[:60])
     odd = PngInfo()
-    defaults = {name: value for name, value in _DEFAULTS.items() if name != "loras"}
+    defaults = {name: value for name, value in DEFAULTS.items() if name != "loras"}
     odd.add_itxt("scenograph", json.dumps({**defaults, "layout": GOOD, "seed": "one"}))
     Image.new("RGB", (64, 64)).save(tmp_path / "odd.png", pnginfo=odd)
     unread = PngInfo()
@@ -306,6 +309,38 @@ def test_a_prompt_beyond_the_window_writes_nothing(tmp_path: Path, run: Run, tin
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "tokens" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_that_cannot_be_painted_leaves_nothing_behind(tmp_path: Path, run: Run, tiny: Path) -> None:
+    """The second of two pictures has a width that no canvas has: the first is not painted either."""
+    layout = written(tmp_path / "scene.json", GOOD)
+    words = ["--model", tiny / "sd", "--steps", 1, "--method", "plain"]
+    assert run("paint", layout, *words, "--out", tmp_path / "a.png")[0] == 0
+    recipe = read_recipe(tmp_path / "a.png")
+    for change in ({"width": 13}, {"steps": 0}, {"cfg": 10**400}, {"loras": [["f", "much"]]}, {"scheduler": "best"}):
+        chunks = PngInfo()
+        chunks.add_itxt("scenograph", json.dumps(recipe | change))
+        Image.new("RGB", (8, 8)).save(tmp_path / "b.png", pnginfo=chunks)
+        status, out, err = run("paint", tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "again")
+        assert (status, out, err.count("\n")) == (2, "", 1), err
+        assert not (tmp_path / "again").exists()
+
+
+def test_another_model_keeps_the_layout_and_the_words(tmp_path: Path, run: Run, tiny: Path) -> None:
+    layout = written(tmp_path / "scene.json", GOOD)
+    words = ["--model", tiny / "sd", "--steps", 1, "--cfg", 2, "--method", "plain", "--seed", 5, "--negative", "fog"]
+    assert run("paint", layout, *words, "--out", tmp_path / "a.png")[0] == 0
+    assert read_recipe(tmp_path / "a.png")["gligen_beta"] is None
+    orders = read_orders([tmp_path / "a.png"], {"model": "tiny-gligen"})
+    settings = orders[0].settings
+    assert (settings["seed"], settings["negative_prompt"]) == (5, "fog")
+    assert (settings["cfg"], settings["method"], settings["gligen_beta"], settings["steps"]) == (None, None, None, 50)
+    assert read_orders([tmp_path / "a.png"], {})[0].settings["cfg"] == 2
+
+
+def test_alike_names_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="two pictures would be"):
+        destinations(tmp_path, ["zoo", "zoo", "zoo-0001"])
 
 
 def test_judging_prints_a_score_per_instance(tmp_path: Path, run: Run, tiny: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from scenograph.errors import GuidanceError, LayoutError
 from scenograph.grounding.unified import UnifiedGrounder
 from scenograph.layout import Layout, load_layouts
+from scenograph.painting.metadata import save_png
 from scenograph.painting.unified import UnifiedPainter
 from scenograph.planning.unified_planner import UnifiedPlanner
 from scenograph.unified.letterbox import Letterbox
@@ -64,6 +65,21 @@ def test_methods_of_diffusion_are_refused(run: Run, folder: Path, tmp_path: Path
     asked.write_text(layout().to_json())
     status, _, err = run("paint", asked, "--model", folder, "--method", "winwinlay", "--out", tmp_path / "x.png")
     assert status == 2 and "is a unified model" in err and len(err.strip().splitlines()) == 1
+
+
+def test_a_picture_is_painted_again_as_it_was_drawn(run: Run, folder: Path, unified: Unified, tmp_path: Path) -> None:
+    """From Python with other cuts than the command's; what diffusion alone has is refused."""
+    painter = UnifiedPainter(unified, name=str(folder))
+    cut, plain = (painter.paint(layout(), progress=False, top_k=k, temperature=1.5) for k in (2, 0))
+    assert cut[0].image.tobytes() != plain[0].image.tobytes()
+    save_png(cut[0], tmp_path / "a.png")
+    status, _, err = run("paint", tmp_path / "a.png", "--out", tmp_path / "b.png")
+    assert status == 0, err
+    with Image.open(tmp_path / "b.png") as again:
+        assert again.tobytes() == cut[0].image.tobytes()
+    for words in (("--steps", 10), ("--negative", "fog"), ("--lora", "x.safetensors")):
+        status, _, err = run("paint", tmp_path / "a.png", *words, "--out", tmp_path / "c.png")
+        assert status == 2 and f"{words[0]} belongs to diffusion" in err and err.count("\n") == 1
 
 
 def test_a_seed_paints_the_same_alone_and_in_a_batch(unified: Unified) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -82,13 +84,20 @@ def test_bad_files_get_one_line_each(tmp_path: Path) -> None:
     (tmp_path / "empty.png").write_bytes(b"")
     whole = with_chunk("whole.png", "{}").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[:-30])
+    bomb = tmp_path / "bomb.png"
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    bomb.write_bytes(whole[:8] + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + whole[33:])
     cases = {
         tmp_path / "nowhere.png": "no picture at",
         tmp_path: "no readable picture",
         tmp_path / "text.png": "no readable picture",
         tmp_path / "empty.png": "no readable picture",
         tmp_path / "whole.png": "lacks layout, seed, method",
-        with_chunk("damaged.png", '{"seed": '): "damaged at character 9",
+        with_chunk("damaged.png", '{"seed": '): "damaged: line 1, column 10",
+        with_chunk("deep.png", "[" * 100_000): "nests too deeply",
+        with_chunk("long.png", '{"seed": ' + "1" * 5000 + "}"): "more than 4300 digits",
+        bomb: "no readable picture .DecompressionBombError",
         with_chunk("list.png", "[1]"): "is a list; expected a JSON object",
     }
     for path, text in cases.items():

@@ -75,6 +75,16 @@ def test_image_tokens_begin_as_their_codes(tmp_path: Path, monkeypatch: pytest.M
         assert seen > 0.1 * model.get_input_embeddings().weight.std()
 
 
+@pytest.mark.skipif(not (WEIGHTS / "tiny-sd" / "tokenizer").exists(), reason="the tokenizer is in training")
+def test_coordinates_begin_as_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = tiny_codec(WEIGHTS / "tiny-sd" / "tokenizer")
+    weight_VD = fresh(codec, tmp_path, monkeypatch).model.get_input_embeddings().weight.detach()
+    rows_KD = weight_VD[list(codec.coordinates.digits)]
+    assert 0.5 < rows_KD.std() / weight_VD.std() < 2
+    near, far = (F.cosine_similarity(rows_KD[:-step], rows_KD[step:]).mean() for step in (1, 40))
+    assert near > 0.8 and far < 0.5
+
+
 @pytest.mark.skipif(not (WEIGHTS / "judge-a" / "detector").exists(), reason="judge A is in training")
 def test_a_stage_is_measured_with_what_its_tokens_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codec = tiny_codec(WEIGHTS / "tiny-sd" / "tokenizer")

@@ -18,7 +18,7 @@ from scenograph.models.gated import DELTA
 from scenograph.painting import Painter
 from scenograph.recipes import world as recipes
 from scenograph.training.clip import build_clip
-from tests.tiny import tiny_sd, tiny_sd_parts
+from tests.tiny import tiny_sd, tiny_sd_parts, tiny_sdxl
 
 _GIVEN = ("train", "gligen", "--data", "coco:x.json", "--model", "m")
 _SCRIPT = "import sys; from scenograph.cli import main; sys.exit(main({words!r}))"
@@ -72,6 +72,19 @@ def test_gligen_then_goal_and_a_picture(run: Run, folder: Path) -> None:
     goal = Painter.from_pretrained(folder / "my-goal", device="cpu")
     assert goal.pipeline.unet.config.attention_type == "gated"
     assert (folder / "run" / "goal" / "checkpoint.pt").exists()
+
+
+def test_what_cannot_be_trained_is_one_line(run: Run, folder: Path, tmp_path: Path) -> None:
+    """SDXL, and a run folder whose training learns by other losses."""
+    tiny_sdxl(tmp_path / "xl")
+    status, _, err = run("train", "gligen", *options(folder, model=tmp_path / "xl", out=tmp_path / "out"))
+    assert status == 2 and "is of the family sdxl" in err and err.count("\n") == 1
+    first = options(folder, model=folder / "sd", out=tmp_path / "first", run=tmp_path / "run", steps=1)
+    assert run("train", "gligen", *first)[0] == 0
+    given = options(folder, model=folder / "sd", out=tmp_path / "other", run=tmp_path / "run", hints=0.5)
+    status, _, err = run("train", "gligen", *given)
+    assert status == 2 and "learns by other losses (hints 0.0) than asked (hints 0.5)" in err
+    assert err.count("\n") == 1 and not (tmp_path / "other").exists()
 
 
 def test_gligen_with_hints(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from scenograph.errors import TrainingError
 from scenograph.judging.clip import TransformersClip
@@ -128,9 +128,20 @@ def test_heads_and_layers_are_averaged_before_the_maximum() -> None:
 
 def test_the_sixteen_by_sixteen_decoder_layers_are_found_by_size() -> None:
     unet = tiny_sd_parts()["unet"]
-    assert all(name.startswith("up_blocks.1.") for name in decoder_layers(unet, (16, 16)))
-    with pytest.raises(TrainingError, match="no up block attends at 32"):
-        decoder_layers(unet, (32, 32))
+    for side in (None, 16, 12, 24, 64):
+        assert all(name.startswith("up_blocks.1.") for name in decoder_layers(unet, side))
+    with torch.device("meta"):
+        big = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)  # SD 1.x
+        blind = UNet2DConditionModel(
+            sample_size=64,
+            up_block_types=("UpBlock2D",) * 4,
+            down_block_types=("DownBlock2D",) * 4,
+            mid_block_type=None,
+        )
+    found = {side: {name.split(".")[1] for name in decoder_layers(big, side)} for side in (None, 32, 64, 96, 128)}
+    assert found == {None: {"1"}, 32: {"2"}, 64: {"1"}, 96: {"1"}, 128: {"1"}}
+    with pytest.raises(TrainingError, match="no up block of this UNet attends"):
+        decoder_layers(blind)
 
 
 @pytest.fixture(scope="module")

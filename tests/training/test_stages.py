@@ -14,20 +14,21 @@ import torch
 from scenograph.errors import TrainingError
 from scenograph.layout import Box, Instance, Layout
 from scenograph.recipes import world as recipes
+from scenograph.recipes.janus import stage_of
 from scenograph.training.cycle import CycleRecipe, _earned, box_reward, grounded_boxes, train_cycle
 from scenograph.training.djo import DjoRecipe, train_djo
 from scenograph.training.loop import Plan
 from scenograph.training.paired import Paired
-from scenograph.training.pmtp import PmtpRecipe, candidate, train_pmtp
+from scenograph.training.pmtp import PmtpRecipe, candidate, shuffled, train_pmtp
 from scenograph.unified.batch import collate
-from scenograph.unified.losses import pmtp_loss
+from scenograph.unified.losses import djo_loss, pmtp_loss
 from scenograph.unified.mask import Sharing
 from scenograph.unified.model import Unified
 from scenograph.unified.passes import tower_features
-from scenograph.unified.sampler import PAINTING, Sampling
+from scenograph.unified.sampler import PAINTING, Sampling, sample_images
 from scenograph.unified.scoring import image_log_probs
-from scenograph.unified.sequence import ground_sequence, plan_sequence
-from tests.unified.tiny import IMAGE_LENGTH, images, layout, tiny_janus, world_codec
+from scenograph.unified.sequence import ground_sequence, null_sequence, padded_null, paint_sequence, plan_sequence
+from tests.unified.tiny import IMAGE_LENGTH, images, layout, text_codec, tiny_janus, world_codec
 
 PLAN = Plan(steps=2, batch=3, lr=1e-2, seed=3, warmup=0, final_lr=1.0, log_every=1, ema=None)
 LAYOUTS = [layout(), layout(("a red cat", (0.2, 0.2, 0.7, 0.9)), caption="a red cat"), layout(caption="two dogs")]
@@ -132,7 +133,7 @@ def test_pmtp_learns_what_cells_will_show(tmp_path: Path) -> None:
     plan = replace(PLAN, steps=40, batch=6)
     train_pmtp(PmtpRecipe(name="pmtp", plan=plan, cells=1.0, parse=0.3, drop=0.0), told, unified(), tmp_path)
     first, last = rows(tmp_path)[0], rows(tmp_path)[-1]
-    assert last["cells"] < 0.3 * first["cells"]
+    assert all(last[part] < 0.3 * first[part] for part in ("cells", "own", "place"))
     with pytest.raises(TrainingError, match="set cells to 0"):
         train_pmtp(PmtpRecipe(name="pmtp", plan=plan, cells=1.0), data(), unified(), tmp_path / "unknown")
 
@@ -142,6 +143,28 @@ def test_djo_with_a_rollout_and_without_a_tower(tmp_path: Path) -> None:
     stage("djo", unified(), tmp_path / "blind", PLAN, tower=0.0)
     stage("djo", unified(), tmp_path / "seeing", PLAN, tower=1.0)
     assert all(row["loss"] > 0 for folder in ("rollout", "blind", "seeing") for row in rows(tmp_path / folder))
+
+
+def test_a_rollout_is_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was drawn freely is what the loss is told, with the noise that drew it."""
+    drawn, told = [], []
+
+    def sampled(*args: Any, **options: Any) -> Any:
+        drawn.append(sample_images(*args, **options))
+        return drawn[-1]
+
+    def loss(*args: Any, **options: Any) -> Any:
+        told.append(options)
+        return djo_loss(*args, **options)
+
+    monkeypatch.setattr("scenograph.training.djo.sample_images", sampled)
+    monkeypatch.setattr("scenograph.training.djo.djo_loss", loss)
+    stage("djo", unified(), tmp_path / "free", replace(PLAN, steps=1), rollout=True)
+    noise_BNV = drawn[0].noise_BNV
+    assert noise_BNV is not None and torch.equal(told[0]["noise_BNV"], noise_BNV)
+    assert torch.equal(told[0]["drawn_BN"], drawn[0].tokens_BN)
+    stage("djo", unified(), tmp_path / "forced", replace(PLAN, steps=1))
+    assert told[1]["drawn_BN"] is None and len(drawn) == 1
 
 
 def test_djo_goes_on_planning(tmp_path: Path) -> None:
@@ -208,10 +231,67 @@ def test_the_order_of_equal_captions_earns_nothing_and_costs_nothing() -> None:
     assert recipes.tiny_janus().sampling.guidance == PAINTING, "images are drawn as users draw them"
 
 
-def test_cycle_with_guidance_and_a_frozen_grounder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_guided_rollout_is_scored_as_it_was_drawn(
+    frozen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the distribution that drew it, guidance and cuts included; grounded by the asked model."""
     sampling = Sampling(guidance=2.0, temperature=0.9, top_k=10)
-    stage("cycle", unified(), tmp_path, PLAN, sampling=sampling, frozen_grounder=True, reward="mixed")
-    assert rows(tmp_path)[0]["ratio"] == pytest.approx(1, abs=1e-5)
+    drawn, scored, grounders = [], [], []
+
+    def sampled(*args: Any, **options: Any) -> Any:
+        drawn.append(sample_images(*args, **options))
+        return drawn[-1]
+
+    def logs(model: Any, *args: Any, **options: Any) -> Any:
+        scored.append(image_log_probs(model, *args, **options))
+        return scored[-1]
+
+    def grounded(sees: Unified, *args: Any) -> Any:
+        grounders.append(sees.model)
+        return grounded_boxes(sees, *args)
+
+    for name, spy in (("sample_images", sampled), ("image_log_probs", logs), ("grounded_boxes", grounded)):
+        monkeypatch.setattr(f"scenograph.training.cycle.{name}", spy)
+    made = unified()
+    plan = replace(PLAN, steps=2)
+    stage("cycle", made, tmp_path, plan, sampling=sampling, frozen_grounder=frozen, reward="mixed")
+    # The reference's pass, then the loss's, of each of two rollouts; nothing has moved before the first.
+    assert len(scored) == 4 and [model is made.model for model in grounders] == [not frozen] * 2
+    for number in (0, 1, 3):
+        torch.testing.assert_close(scored[number][0], drawn[number // 2].log_probs_BN, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(scored[2][0], drawn[1].log_probs_BN, atol=1e-4), "the reference stays behind"
+
+
+def test_alike_things_are_told_in_reading_order() -> None:
+    boxes = [Box(0.5, 0.6, 0.9, 0.9), Box(0.1, 0.6, 0.4, 0.9), Box(0.3, 0.1, 0.6, 0.4)]
+    dogs = tuple(Instance(caption="a dog", box=box) for box in boxes)
+    cat = Instance(caption="a cat", box=Box(0.0, 0.0, 0.2, 0.2))
+    told = [shuffled(Layout(caption="pets", instances=(*dogs, cat)), np.random.default_rng(i)) for i in range(20)]
+    assert {[one.caption for one in order].index("a cat") for order in told} == {0, 1, 2, 3}
+    for order in told:
+        assert [one for one in order if one.caption == "a dog"] == [dogs[2], dogs[1], dogs[0]]
+
+
+def test_digits_have_no_neighbours(tmp_path: Path) -> None:
+    codec = text_codec()
+    with pytest.raises(TrainingError, match="set near to 0"):
+        train_pmtp(PmtpRecipe(name="pmtp", plan=PLAN, near=1.0), data(), Unified(tiny_janus(codec), codec), tmp_path)
+
+
+def test_a_stage_says_which_it_was(tmp_path: Path) -> None:
+    """And a published checkpoint, that has been through none, is guided by its own null."""
+    ours, theirs = unified(), Unified(tiny_janus(text_codec()), text_codec())
+    prefix = paint_sequence(theirs.codec, LAYOUTS[0])
+    assert theirs.null(prefix) == padded_null(theirs.codec, prefix) != null_sequence(theirs.codec)
+    assert ours.null(paint_sequence(ours.codec, LAYOUTS[0])) == null_sequence(ours.codec)
+    theirs.model.config.scenograph_stage = "mine"
+    assert theirs.null(prefix) == null_sequence(theirs.codec)
+    for name in ("pmtp", "djo", "cycle"):
+        made = stage(name, unified(), tmp_path / name, replace(PLAN, steps=1))
+        made.model.save_pretrained(tmp_path / name / "saved")
+        assert stage_of(tmp_path / name / "saved") == name
+    assert stage_of(tmp_path) is None
 
 
 def test_rewards_of_a_box() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,10 +12,10 @@ from torch import Tensor
 
 from scenograph.errors import TrainingError
 from scenograph.unified.batch import Batch, collate
-from scenograph.unified.losses import Annealing, djo_loss, pmtp_loss, straight_through
+from scenograph.unified.losses import Annealing, djo_loss, near_loss, pmtp_loss, straight_through
 from scenograph.unified.mask import Sharing
 from scenograph.unified.model import freeze_encoders
-from scenograph.unified.passes import tower_features
+from scenograph.unified.passes import text_logits, tower_features
 from scenograph.unified.pictures import image_tokens
 from scenograph.unified.sampler import Sampling, gumbel_noise, sample_images
 from scenograph.unified.scoring import TEXT_ROLES, forced_image_logits, states, targets
@@ -264,3 +265,25 @@ def test_half_precision_models_have_finite_losses_and_draws(batch: Batch) -> Non
     prefixes = [paint_sequence(CODEC, one) for one in LAYOUTS]
     assert bool(sample_images(model, prefixes, sampling=Sampling(), seeds=[1, 2, 3]).log_probs_BN.isfinite().all())
     assert image_tokens(model, pixels_BCHW).shape == (1, IMAGE_LENGTH)
+
+
+def test_a_coordinate_nearly_right_is_nearly_as_good(model: Any, batch: Batch) -> None:
+    """By hand: a bell around each coordinate, among the location tokens alone."""
+    digits = CODEC.coordinates.digits
+    with torch.no_grad():
+        states_BTD = states(model, batch)
+        found = near_loss(model, batch, states_BTD, digits)
+        expected = []
+        for row, ids_T in enumerate(batch.ids_BT):
+            for place in range(1, len(ids_T)):
+                if batch.roles_BT[row, place] != Role.BOX:
+                    continue
+                logs = text_logits(model, states_BTD[row, place - 1])[list(digits)].double().log_softmax(-1)
+                k = digits.index(int(ids_T[place]))
+                bell = np.exp(-0.5 * ((np.arange(len(digits)) - k) / 1.5) ** 2)
+                expected.append(-float(logs @ torch.from_numpy(bell / bell.sum())))
+    assert float(found) == pytest.approx(np.mean(expected), rel=1e-5)
+    assert float(pmtp_loss(model, batch, Sharing.SHARED, locations=digits).near) == pytest.approx(
+        float(found), rel=1e-5
+    )
+    assert float(pmtp_loss(model, batch, Sharing.SHARED).near) == 0

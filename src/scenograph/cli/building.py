@@ -171,7 +171,8 @@ def _painter(name: str, options: dict[str, Any]) -> PicturePainter:
 
     note(f"loading {name}")
     painter = Painter.from_pretrained(name, device=options["device"])
-    given = {"guidance": options["method"], "steps": options["steps"] or 50, "batch_size": options["batch_size"] or 4}
+    given = {name: value for name, value in painter.defaults.items() if name != "method"}
+    given |= {"guidance": options["method"], "steps": options["steps"] or 50, "batch_size": options["batch_size"] or 4}
     planned = options["method"] != _PLANNED or is_gated(painter.pipeline.unet)
     return PainterPictures(painter, given, planner=GrammarPlanner() if planned else None)
 

@@ -124,6 +124,9 @@ def destinations(out: Path, names: Sequence[str]) -> list[Path]:
     for name in names:
         seen[name] += 1
         paths.append(out / (f"{name}-{seen[name]:04d}.png" if total[name] > 1 else f"{name}.png"))
+    twice = [path for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        raise ImageError(f"two pictures would be {str(twice[0])!r}; give one of the files another name")
     return paths
 
 

@@ -1,14 +1,11 @@
 """`scenograph paint`: layout files in, pictures out; a painted picture is painted again from its own recipe.
 
-Everything that can be wrong with the input is found before the first picture is written.
+What is wrong with an order is found before the first picture of its model is painted.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +16,6 @@ from scenograph.cli.habits import (
     as_json,
     destinations,
     dtype_option,
-    is_picture,
     is_quiet,
     note,
     print_json,
@@ -27,77 +23,23 @@ from scenograph.cli.habits import (
     say,
     volume,
 )
+from scenograph.cli.orders import (
+    LOADED,
+    METHOD_NAMES,
+    SHARED,
+    Order,
+    check_orders,
+    plan_orders,
+    read_orders,
+)
 from scenograph.cli.planning import chosen_planner, planner_options
-from scenograph.errors import CheckpointError, ImageError, LayoutError
-from scenograph.layout import Layout, load_layouts
+from scenograph.errors import CheckpointError, LayoutError
 
 if TYPE_CHECKING:
     from scenograph.painting import Painter, Painting
     from scenograph.painting.unified import UnifiedPainter
-    from scenograph.planning.plan import Planner
 
-__all__ = ["METHOD_NAMES", "Order", "check_method", "paint"]
-
-METHOD_NAMES = (
-    "plain winwinlay layout-control layout-control-reset aef+backprop naef+backprop aef+adaptive naef+adaptive "
-    "naef+backprop-matched"
-).split()  # a test holds it equal to painting.guidance.METHODS, which costs an import of torch
-
-_DEFAULTS: dict[str, Any] = {
-    "model": "tiny-sd",
-    "method": None,
-    "seed": 0,
-    "steps": 50,
-    "cfg": None,
-    "scheduler": None,
-    "negative_prompt": "",
-    "template": "{}",
-    "strict": False,
-    "gligen_beta": None,
-    "width": None,
-    "height": None,
-    "dtype": None,
-    "variant": None,
-    "config": None,
-    "tiling": False,
-    "loras": [],
-}
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "model": str,
-    "method": (str, type(None)),
-    "seed": int,
-    "steps": int,
-    "cfg": (int, float, type(None)),
-    "scheduler": (str, type(None)),
-    "negative_prompt": str,
-    "template": str,
-    "strict": bool,
-    "gligen_beta": (int, float, type(None)),
-    "width": (int, type(None)),
-    "height": (int, type(None)),
-    "dtype": (str, type(None)),
-    "variant": (str, type(None)),
-    "config": (str, type(None)),
-    "tiling": bool,
-    "loras": list,
-}
-
-_LOADED = ("model", "dtype", "variant", "config", "tiling", "loras")  # what a painter is loaded with
-_SHARED = [name for name in _DEFAULTS if name not in ("seed", "negative_prompt")]  # alike within a batch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """One picture to paint: from which file (None: planned), under which name, with which settings of `_DEFAULTS`."""
-
-    source: Path | None
-    name: str
-    layout: Layout
-    settings: dict[str, Any]
-
-    def choice(self, *names: str) -> str:
-        """Some settings as one comparable text."""
-        return json.dumps([self.settings[name] for name in names])
+__all__ = ["check_method", "paint"]
 
 
 def _lora(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[list[Any]] | None:
@@ -118,6 +60,10 @@ def check_method(context: click.Context, option: click.Parameter, name: str | No
         raise click.BadParameter(f"{name!r} is not one of {', '.join(METHOD_NAMES)}.")
     return name
 
+
+_SAME = ("steps", "cfg", "scheduler", "template", "strict", "gligen_beta", "width", "height")
+_DIFFUSION = ("negative_prompt", "steps", "scheduler", "gligen_beta", "width", "height", "template", "strict", "dtype",
+              "variant", "config", "tiling", "loras")  # fmt: skip
 
 _OPTIONS = (
     click.option(
@@ -218,10 +164,10 @@ def paint(
     place = {name: options.pop(name) for name in ("device", "offload")}
     planner = chosen_planner(options)
     given = {name: value for name, value in options.items() if value is not None}
-    orders = _read_orders(files, given) + _plan_orders(prompts, planner, given)
+    orders = read_orders(files, given) + plan_orders(prompts, planner, given)
     if not orders:
         raise LayoutError("nothing to paint; expected layout files, painted pictures, or --prompt TEXT")
-    _check_orders(orders)
+    check_orders(orders)
     paths = iter(destinations(out, [order.name for order in orders]))
     for order, painting in _paint(orders, place, batch_size):
         path = next(paths)
@@ -233,80 +179,17 @@ def paint(
             say(f"{path}{added}")
 
 
-def _read_orders(files: Sequence[Path], given: dict[str, Any]) -> list[Order]:
-    """Every picture asked for, in order. Raises LayoutError, PhraseError or ImageError for what cannot be painted."""
-    orders = []
-    for file in files:
-        if is_picture(file):
-            layout, settings = _read_recipe(file, given)
-            orders.append(Order(source=file, name=f"{file.stem}-again", layout=layout, settings=settings))
-        else:
-            settings = _DEFAULTS | given
-            orders += [Order(source=file, name=file.stem, layout=one, settings=settings) for one in load_layouts(file)]
-    return orders
-
-
-def _plan_orders(prompts: Sequence[str], planner: Callable[[], Planner], given: dict[str, Any]) -> list[Order]:
-    """A planned layout for every prompt; what was not understood is said on stderr. Raises PlanError."""
-    if not prompts:
-        return []
-    chosen, orders = planner(), []
-    for prompt in prompts:
-        settings = _DEFAULTS | given
-        size = (settings["width"], settings["height"]) if settings["width"] and settings["height"] else None
-        made = chosen.plan(prompt, seed=settings["seed"], size=size)
-        for remark in (*(f"not understood: {span}" for span in made.unparsed), *made.changes):
-            click.echo(remark, err=True)
-        name = "-".join(re.findall(r"\w+", prompt.lower()))[:60] or "prompt"
-        orders.append(Order(source=None, name=name, layout=made.layout, settings=settings))
-    return orders
-
-
-def _check_orders(orders: Sequence[Order]) -> None:
-    """Raises PhraseError for a layout whose words cannot be composed to a prompt, GuidanceError for a method's option
-    that it does not have.
-    """
-    for order in orders:
-        order.layout.prompt(strict=order.settings["strict"], template=order.settings["template"])
-    changed = {order.settings["method"] for order in orders if ":" in (order.settings["method"] or "")}
-    if changed:
-        from scenograph.painting.guidance import method
-
-        for name in sorted(changed):
-            method(name)
-
-
-def _read_recipe(file: Path, given: dict[str, Any]) -> tuple[Layout, dict[str, Any]]:
-    """The layout of a painted picture, and its settings, `given` ones instead. Raises ImageError or LayoutError."""
-    from scenograph.painting.metadata import read_recipe
-
-    recipe = read_recipe(file)
-    settings = {name: recipe.get(name, default) for name, default in _DEFAULTS.items()} | given
-    for name, value in settings.items():
-        if not isinstance(value, _KINDS[name]) or (isinstance(value, bool) and _KINDS[name] is not bool):
-            raise ImageError(f"the recipe in {str(file)!r} has {name} {value!r}; it cannot be painted again")
-    if settings["method"] is not None and settings["method"].partition(":")[0] not in METHOD_NAMES:
-        raise ImageError(
-            f"{str(file)!r} was painted by the method {settings['method']!r}; expected a named one: give --method"
-        )
-    try:
-        return Layout.from_dict(recipe["layout"]), settings
-    except LayoutError as error:
-        raise LayoutError(f"{file}: {error}") from None
-
-
 def _paint(orders: Sequence[Order], place: dict[str, Any], batch_size: int) -> Iterator[tuple[Order, Painting]]:
     """Paintings in the order asked. Neighbours with the same model share it, and a batch where they can."""
-    from scenograph.painting import Painter
 
-    for _, sharing in groupby(orders, lambda order: order.choice(*_LOADED)):
+    for _, sharing in groupby(orders, lambda order: order.choice(*LOADED)):
         alike = list(sharing)
         painter = _load(alike[0].settings, place)
         for order in alike:
             order.settings.update({k: v for k, v in painter.defaults.items() if order.settings[k] is None})
-        if isinstance(painter, Painter):
-            _check_words(painter, alike)
-        for _, group in groupby(alike, lambda order: order.choice(*_SHARED)):
+        for order in alike:
+            _check(painter, order)
+        for _, group in groupby(alike, lambda order: order.choice(*SHARED)):
             batch = list(group)
             for start in range(0, len(batch), batch_size):
                 part = batch[start : start + batch_size]
@@ -322,58 +205,60 @@ def _load(settings: dict[str, Any], place: dict[str, Any]) -> Painter | UnifiedP
         from scenograph.painting.unified import UnifiedPainter
 
         return UnifiedPainter.from_pretrained(settings["model"], device=place["device"])
-    loaded = {name: settings[name] for name in _LOADED if name not in ("model", "loras")}
+    loaded = {name: settings[name] for name in LOADED if name not in ("model", "loras")}
     painter = Painter.from_pretrained(settings["model"], **loaded, **place)
-    for lora in settings["loras"]:
-        if not (isinstance(lora, list) and len(lora) == 2 and isinstance(lora[0], str)):
-            raise CheckpointError(f"a LoRA of the recipe is {lora!r}, expected [file, scale]; give --lora")
-        painter.load_lora(lora[0], lora[1])
+    for file, scale in settings["loras"]:
+        painter.load_lora(file, scale)
     return painter
 
 
-def _check_words(painter: Painter, orders: Sequence[Order]) -> None:
-    """Raise PhraseError for the first prompt that the text encoder could not read whole, before painting any."""
-    from scenograph.painting.conditioning import check_length
-    from scenograph.painting.tokens import locate
+def _check(painter: Painter | UnifiedPainter, order: Order) -> None:
+    """Raises for what cannot be painted, before anything is."""
+    from scenograph.painting import Painter
 
-    for order in orders:
-        prompt = order.layout.prompt(strict=order.settings["strict"], template=order.settings["template"])
-        check_length(painter.pipeline, [prompt.text], "prompt")
-        if order.settings["method"] != "plain":
-            locate(painter.pipeline.tokenizer, prompt, order.layout)
+    if isinstance(painter, Painter):
+        painter.paint([order.layout], output="nothing", **_arguments([order]))
+        return
+    from scenograph.unified.sampler import Sampling
+
+    if order.settings["method"] != "plain":
+        raise CheckpointError(
+            f"the method {order.settings['method']!r} guides diffusion, and {painter.name!r} is a unified model; leave "
+            "it out"
+        )
+    if unknown := sorted(order.given & set(_DIFFUSION)):
+        option = {"negative_prompt": "negative", "loras": "lora"}.get(unknown[0], unknown[0]).replace("_", "-")
+        raise CheckpointError(f"--{option} belongs to diffusion, and {painter.name!r} is a unified model; leave it out")
+    Sampling(**_sampling(order.settings))
+
+
+def _arguments(batch: Sequence[Order]) -> dict[str, Any]:
+    """Of `Painter.paint`."""
+    settings = batch[0].settings
+    return {
+        "guidance": settings["method"],
+        "seeds": [order.settings["seed"] for order in batch],
+        "negative_prompt": [order.settings["negative_prompt"] for order in batch],
+        "batch_size": len(batch),
+        **{name: settings[name] for name in _SAME},
+    }
+
+
+def _sampling(settings: dict[str, Any]) -> dict[str, Any]:
+    names = {"guidance": "cfg", "temperature": "temperature", "top_k": "top_k", "top_p": "top_p"}
+    return {theirs: settings[ours] for theirs, ours in names.items()}
 
 
 def _paint_batch(painter: Painter | UnifiedPainter, batch: Sequence[Order]) -> list[Painting]:
     from scenograph.painting import Painter
 
-    settings = batch[0].settings
-    if not isinstance(painter, Painter):
-        return _paint_unified(painter, batch)
-    same = ("steps", "cfg", "scheduler", "template", "strict", "gligen_beta", "width", "height")
-    return painter.paint(
-        [order.layout for order in batch],
-        guidance=settings["method"],
-        seeds=[order.settings["seed"] for order in batch],
-        negative_prompt=[order.settings["negative_prompt"] for order in batch],
-        progress=not is_quiet(),
-        batch_size=len(batch),
-        **{name: settings[name] for name in same},
-    )
-
-
-def _paint_unified(painter: UnifiedPainter, batch: Sequence[Order]) -> list[Painting]:
-    settings = batch[0].settings
-    if settings["method"] != "plain":
-        raise CheckpointError(
-            f"the method {settings['method']!r} guides diffusion, and {painter.name!r} is a unified model; leave it out"
-        )
-    return painter.paint(
-        [order.layout for order in batch],
-        seeds=[order.settings["seed"] for order in batch],
-        cfg=settings["cfg"],
-        progress=not is_quiet(),
-        batch_size=len(batch),
-    )
+    layouts, quiet = [order.layout for order in batch], is_quiet()
+    if isinstance(painter, Painter):
+        return painter.paint(layouts, progress=not quiet, **_arguments(batch))
+    sampling = _sampling(batch[0].settings)
+    seeds = [order.settings["seed"] for order in batch]
+    cfg = sampling.pop("guidance")
+    return painter.paint(layouts, seeds=seeds, cfg=cfg, batch_size=len(batch), progress=not quiet, **sampling)
 
 
 def _save(painting: Painting, path: Path, *, metadata: bool, boxes: bool) -> None:

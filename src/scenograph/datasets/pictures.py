@@ -82,6 +82,12 @@ class LayoutPictures:
         """The layout of square `index`, without reading its pixels."""
         return self._items[index][2]
 
+    def source(self, index: int) -> str:
+        """The file of square `index` as it is on the disk, and how it is cut."""
+        path, _, _, turned = self._items[index]
+        stat = path.stat()
+        return f"{path.resolve()} {stat.st_mtime_ns} {stat.st_size} {self.square} {turned}"
+
     def __getitem__(self, index: int) -> tuple[Image.Image, Layout]:
         """Square `index`. Raises DatasetError when the file is no readable picture of the size it should have."""
         path, size, layout, turned = self._items[index]

@@ -27,9 +27,11 @@ from scenograph.judging.nsr1k import CountingRow, SpatialRow
 from scenograph.judging.nsr1k_official import official_relation
 from scenograph.layout import Layout
 
-__all__ = ["CONFIDENCE", "counted_right", "counting_tallies", "shown", "spatial_tallies"]
+__all__ = ["CONFIDENCE", "SUPPRESSION", "counted_right", "counting_tallies", "shown", "spatial_tallies"]
 
 CONFIDENCE = 0.7
+SUPPRESSION = 0.5
+"""IoU above which the weaker of two boxes of one name is the same thing: a hub detector says many things twice."""
 _Row = TypeVar("_Row", CountingRow, SpatialRow)
 
 
@@ -40,7 +42,7 @@ def counting_tallies(
     *,
     clip: ClipScorer | None = None,
     confidence: float = CONFIDENCE,
-    suppression: float | None = None,
+    suppression: float | None = SUPPRESSION,
 ) -> dict[str, Tally]:
     """ "accuracy" in percent, and with a CLIP "clip_s", of one image for each row (a row may occur several times).
 
@@ -59,7 +61,7 @@ def spatial_tallies(
     *,
     clip: ClipScorer | None = None,
     confidence: float = CONFIDENCE,
-    suppression: float | None = None,
+    suppression: float | None = SUPPRESSION,
 ) -> dict[str, Tally]:
     """The same for spatial rows: `counting_tallies`."""
     names = [[row.first, row.second] for row in rows]

@@ -24,7 +24,12 @@ def read(
         LayoutError: a record lacks a field, or names an unknown category.
     """
     size = checked_size((_field(image, "width", "image"), _field(image, "height", "image")))
-    names = {_field(category, "id", "category"): _field(category, "name", "category") for category in categories}
+    names = {}
+    for entry in categories:
+        number = _field(entry, "id", "category")
+        if not isinstance(number, int | str):
+            raise LayoutError(f"a category's id is {show(number)}; expected a number")
+        names[number] = _field(entry, "name", "category")
     found = []
     for index, annotation in enumerate(annotations):
         where = (
@@ -35,7 +40,7 @@ def read(
         category, bbox = _field(annotation, "category_id", where), _field(annotation, "bbox", where)
         if annotation.get("image_id", image.get("id")) != image.get("id") or annotation.get("iscrowd"):
             continue
-        if category not in names:
+        if not isinstance(category, int | str) or category not in names:
             raise LayoutError(
                 f"{where}: category_id is {show(category)}; expected one of the {len(names)} categories given"
             )

@@ -183,9 +183,8 @@ class Layout:
             raise LayoutError(
                 f"got {len(gligen_phrases)} gligen_phrases and {len(gligen_boxes)} gligen_boxes; expected equally many"
             )
-        pairs = [
-            {"caption": phrase, "box": list(box)} for phrase, box in zip(gligen_phrases, gligen_boxes, strict=True)
-        ]
+        boxes = [list(box) if isinstance(box, Iterable) else box for box in gligen_boxes]
+        pairs = [{"caption": phrase, "box": box} for phrase, box in zip(gligen_phrases, boxes, strict=True)]
         return cls.from_dict({"caption": prompt, "instances": pairs})
 
     def to_gligen(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from scenograph.errors import GuidanceError, LayoutError
 from scenograph.layout import Layout
 from scenograph.models.gated import is_gated
 
-__all__ = ["BETA", "MOST", "Grounding", "checked_beta", "embed_phrases", "ground"]
+__all__ = ["BETA", "MOST", "Grounding", "check_grounding", "checked_beta", "embed_phrases", "ground"]
 
 MOST = 30
 """Grounding tokens of every published GLIGEN."""
@@ -67,14 +67,22 @@ def checked_beta(unet: Any, beta: float | None) -> float:
     return float(beta)
 
 
-@torch.no_grad()
-def ground(pipeline: Any, layouts: Sequence[Layout]) -> Grounding:
-    """The grounding of a batch of layouts. Raises LayoutError when one has more than `MOST` instances."""
+def check_grounding(pipeline: Any, layouts: Sequence[Layout]) -> None:
+    """Raises LayoutError for more than `MOST` instances, PhraseError for a caption beyond the text encoder's window."""
+    from scenograph.painting.conditioning import check_length
+
     for layout in layouts:
         if len(layout.instances) > MOST:
             raise LayoutError(
                 f"the layout has {len(layout.instances)} instances, and GLIGEN takes at most {MOST}; leave some out"
             )
+        check_length(pipeline, [one.caption for one in layout.instances], "instance caption")
+
+
+@torch.no_grad()
+def ground(pipeline: Any, layouts: Sequence[Layout]) -> Grounding:
+    """The grounding of a batch of layouts. Raises what `check_grounding` raises."""
+    check_grounding(pipeline, layouts)
     captions = [instance.caption for layout in layouts for instance in layout.instances]
     known = dict(zip(captions, embed_phrases(pipeline, captions), strict=True)) if captions else {}
     dtype, device = pipeline.text_encoder.dtype, pipeline._execution_device
@@ -91,10 +99,7 @@ def ground(pipeline: Any, layouts: Sequence[Layout]) -> Grounding:
 
 
 def embed_phrases(pipeline: Any, phrases: Sequence[str]) -> Tensor:
-    """Pooled text features of some phrases, (P, D). Raises PhraseError for one beyond the text encoder's window."""
-    from scenograph.painting.conditioning import check_length
-
-    check_length(pipeline, phrases, "instance caption")
+    """Pooled text features of some phrases, (P, D), each within the text encoder's window."""
     # As the deprecated pipeline does it: padded to the longest, with the attention mask.
     inputs = pipeline.tokenizer(list(phrases), padding=True, return_tensors="pt").to(pipeline._execution_device)
     pooled: Tensor = pipeline.text_encoder(**inputs).pooler_output

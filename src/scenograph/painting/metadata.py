@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scenograph.errors import ImageError
+from scenograph.errors import ImageError, LayoutError
+from scenograph.layout import jsontext
 
 if TYPE_CHECKING:
     from scenograph.painting.painter import Painting
@@ -71,14 +72,14 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             text = getattr(image, "text", {}).get(CHUNK)
     except FileNotFoundError as error:
         raise ImageError(f"no picture at {str(path)!r}; expected a .png that scenograph painted") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"{str(path)!r} is no readable picture ({type(error).__name__}); expected a .png") from error
     if text is None:
         raise ImageError(f"{str(path)!r} carries no recipe; it was not painted by scenograph, or with --no-metadata")
     try:
-        recipe = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ImageError(f"the recipe in {str(path)!r} is damaged at character {error.pos}; expected JSON") from error
+        recipe = jsontext.parse(text)
+    except LayoutError as error:
+        raise ImageError(f"the recipe in {str(path)!r} is damaged: {error}") from error
     if not isinstance(recipe, dict):
         raise ImageError(f"the recipe in {str(path)!r} is a {type(recipe).__name__}; expected a JSON object")
     missing = [key for key in NEEDED if key not in recipe]

@@ -9,9 +9,7 @@ size of the picture a layout was *read* from (a COCO photograph, say), and boxes
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,25 +17,25 @@ from typing import Any, Literal
 import torch
 
 from scenograph import __version__
-from scenograph.errors import CheckpointError, GuidanceError, ImageError, LayoutError
+from scenograph.errors import CheckpointError, GuidanceError, ImageError
 from scenograph.layout import Layout, Prompt
 from scenograph.models.embedded import PREFERRED
 from scenograph.models.families import Family, default_size
 from scenograph.models.gated import is_gated
 from scenograph.models.loading import freeze, load_pipeline
 from scenograph.models.loras import add_lora
-from scenograph.painting.conditioning import decode, encode
-from scenograph.painting.gligen import checked_beta, ground
+from scenograph.painting.conditioning import check_length, decode, encode
+from scenograph.painting.gligen import check_grounding, checked_beta, ground
 from scenograph.painting.guidance import METHODS, Guidance
 from scenograph.painting.guidance import method as named_method
 from scenograph.painting.guidance.log import Series, StepLog
+from scenograph.painting.jobs import Job, checked_numbers, jobs_of, whole_number
 from scenograph.painting.metadata import NEEDED, SETTINGS
 from scenograph.painting.sampler import sample
 from scenograph.painting.schedulers import make_scheduler
 from scenograph.painting.tokens import locate
 
-Output = Literal["pil", "latent"]
-_LARGEST_SEED = 2**63 - 1
+Output = Literal["pil", "latent", "nothing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,32 +176,43 @@ class Painter:
             strict: refuse captions that do not name every instance, instead of appending what is missing.
             gligen_beta: share of the steps, from the first, that a GLIGEN checkpoint is grounded in; None: 0.3.
             progress: a bar on stderr, where that is a terminal.
-            output: "pil" images or "latent" tensors; batch_size: how many samples go through the UNet at once.
+            output: "pil" images, "latent" tensors, or "nothing": everything is checked and no picture painted.
+            batch_size: how many samples go through the UNet at once.
 
         Raises LayoutError, PhraseError, GuidanceError or ImageError for input that cannot be painted.
         """
-        jobs = _jobs(layouts, seeds, negative_prompt)
+        jobs = jobs_of(layouts, seeds, negative_prompt)
         size = self._canvas(width, height)
-        steps, batch_size = _checked(steps=steps, cfg=cfg, batch_size=batch_size)
+        steps, batch_size = checked_numbers(steps=steps, cfg=cfg, batch_size=batch_size)
         beta = checked_beta(self.pipeline.unet, gligen_beta)
         method, guidance = _method(guidance)
-        scheduler = make_scheduler(scheduler, self.pipeline.scheduler)[0]
-        prompts = [job.layout.prompt(strict=strict, template=template) for job in jobs]
         settings = {
-            **{"steps": steps, "cfg": cfg, "scheduler": scheduler, "template": template, "strict": strict},
-            **{"width": size[0], "height": size[1], "gligen_beta": beta},
+            **{"steps": steps, "cfg": cfg, "template": template, "strict": strict},
+            "scheduler": make_scheduler(scheduler, self.pipeline.scheduler)[0],
+            **{"width": size[0], "height": size[1], "gligen_beta": beta if is_gated(self.pipeline.unet) else None},
             "guidance": None if guidance is None else repr(guidance),
             **self._state(),
         }
-        work = list(zip(jobs, prompts, strict=True))
+        work = [(job, job.layout.prompt(strict=strict, template=template)) for job in jobs]
+        self._check_words(work, guided=guidance is not None, grounded=bool(beta))
         paintings: list[Painting] = []
         try:
-            for batch in _chunks(work, batch_size):
+            for batch in _chunks(work, batch_size) if output != "nothing" else ():
                 painted = self._paint_batch(batch, guidance, settings, progress=progress, output=output)
                 paintings += _paintings(batch, *painted, method, settings)
         finally:
             self.pipeline.maybe_free_model_hooks()
         return paintings
+
+    def _check_words(self, work: Sequence[tuple[Job, Prompt]], *, guided: bool, grounded: bool) -> None:
+        """Raises PhraseError or LayoutError for what the text encoder or the gated layers could not read whole."""
+        check_length(self.pipeline, [prompt.text for _, prompt in work], "prompt")
+        check_length(self.pipeline, [job.negative for job, _ in work], "negative prompt")
+        if guided:
+            for job, prompt in work:
+                locate(self.pipeline.tokenizer, prompt, job.layout)
+        if grounded:
+            check_grounding(self.pipeline, [job.layout for job, _ in work])
 
     def _state(self) -> dict[str, Any]:
         """What of a recipe belongs to the painter, not to the call."""
@@ -238,7 +247,7 @@ class Painter:
 
     def _paint_batch(
         self,
-        batch: Sequence[tuple[_Job, Prompt]],
+        batch: Sequence[tuple[Job, Prompt]],
         guidance: Guidance | None,
         settings: dict[str, Any],
         *,
@@ -266,7 +275,7 @@ class Painter:
             size=size,
             steps=settings["steps"],
             cfg=settings["cfg"],
-            grounded=settings["gligen_beta"],
+            grounded=settings["gligen_beta"] or 0.0,
             guidance=guidance,
             tokens=tokens,
             progress=progress,
@@ -280,61 +289,11 @@ class Painter:
         factor = self.pipeline.vae_scale_factor
         chosen = []
         for what, value, default in (("width", width, own[0]), ("height", height, own[1])):
-            pixels = default if value is None else _whole(value)
+            pixels = default if value is None else whole_number(value)
             if pixels is None or pixels < factor or pixels % factor:
                 raise ImageError(f"{what} is {value!r}; expected a multiple of {factor} pixels, such as {default}")
             chosen.append(pixels)
         return chosen[0], chosen[1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """One sample to paint."""
-
-    layout: Layout
-    seed: int
-    negative: str
-
-
-def _jobs(layouts: Layout | Sequence[Layout], seeds: int | Sequence[int], negatives: str | Sequence[str]) -> list[_Job]:
-    """One job per sample. Raises LayoutError or GuidanceError when the three do not match."""
-    many = [layouts] if isinstance(layouts, Layout) else list(layouts)
-    if not many or not all(isinstance(layout, Layout) for layout in many):
-        raise LayoutError(f"expected one Layout or a non-empty sequence of them, got {type(layouts).__name__}")
-    seed_list = list(seeds) if isinstance(seeds, Iterable) else [seeds] * len(many)
-    if isinstance(layouts, Layout):
-        many = many * len(seed_list)
-    negative_list = [negatives] * len(many) if isinstance(negatives, str) else list(negatives)
-    for what, values in (("seeds", seed_list), ("negative prompts", negative_list)):
-        if len(values) != len(many) or not values:
-            raise GuidanceError(f"got {len(values)} {what} for {len(many)} layouts; give one for all or one each")
-    jobs = []
-    for layout, value, negative in zip(many, seed_list, negative_list, strict=True):
-        seed = _whole(value)
-        if seed is None or not 0 <= seed <= _LARGEST_SEED:
-            raise GuidanceError(f"seed {value!r} is not usable; expected a whole number from 0 to 2^63 - 1")
-        jobs.append(_Job(layout=layout, seed=seed, negative=negative))
-    return jobs
-
-
-def _whole(value: Any) -> int | None:
-    """A whole number, NumPy's and torch's too, as Python's; None for everything else."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
-
-
-def _checked(*, steps: int, cfg: float, batch_size: int) -> tuple[int, int]:
-    """(steps, batch size) as Python numbers. Raises GuidanceError for what cannot be used."""
-    count, size = _whole(steps), _whole(batch_size)
-    if count is None or not 1 <= count <= 1000:
-        raise GuidanceError(f"steps is {steps!r}; expected a whole number from 1 to 1000")
-    if not math.isfinite(cfg):
-        raise GuidanceError(f"cfg is {cfg!r}; expected a finite number, 7.5 is usual and 1 turns it off")
-    if size is None or size < 1:
-        raise GuidanceError(f"batch_size is {batch_size!r}; expected a whole number from 1")
-    return count, size
 
 
 def _method(guidance: Guidance | str | None) -> tuple[str, Guidance | None]:
@@ -348,7 +307,7 @@ def _method(guidance: Guidance | str | None) -> tuple[str, Guidance | None]:
 
 
 def _paintings(
-    batch: Sequence[tuple[_Job, Prompt]],
+    batch: Sequence[tuple[Job, Prompt]],
     images: Sequence[Any],
     logs: Sequence[tuple[StepLog, ...]],
     method: str,

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from scenograph.errors import GuidanceError, LayoutError
+from scenograph.errors import GuidanceError
 from scenograph.layout import Layout
+from scenograph.painting.jobs import jobs_of
 from scenograph.painting.painter import Painting
 from scenograph.unified.letterbox import Letterbox
 from scenograph.unified.model import Unified, load_unified
@@ -67,7 +68,7 @@ class UnifiedPainter:
 
         Raises LayoutError or GuidanceError for input that cannot be painted.
         """
-        jobs = _jobs(layouts, seeds)
+        jobs = [(job.layout, job.seed) for job in jobs_of(layouts, seeds)]
         if batch_size < 1:
             raise GuidanceError(f"batch_size is {batch_size!r}; expected a whole number from 1")
         sampling = Sampling(guidance=cfg, temperature=temperature, top_k=top_k, top_p=top_p)
@@ -119,17 +120,3 @@ class UnifiedPainter:
             "height": size[1],
             "dtype": str(self.unified.model.dtype).removeprefix("torch."),
         }
-
-
-def _jobs(layouts: Layout | Sequence[Layout], seeds: int | Sequence[int]) -> list[tuple[Layout, int]]:
-    many = [layouts] if isinstance(layouts, Layout) else list(layouts)
-    if not many or not all(isinstance(layout, Layout) for layout in many):
-        raise LayoutError(f"expected one Layout or a non-empty sequence of them, got {type(layouts).__name__}")
-    listed = [seeds] * len(many) if isinstance(seeds, int) else list(seeds)
-    if isinstance(layouts, Layout):
-        many = many * len(listed)
-    if len(listed) != len(many) or not listed:
-        raise GuidanceError(f"got {len(listed)} seeds for {len(many)} layouts; give one for all or one each")
-    if any(not isinstance(seed, int) or not 0 <= seed < 2**63 for seed in listed):
-        raise GuidanceError("a seed is not usable; expected whole numbers from 0 to 2^63 - 1")
-    return list(zip(many, listed, strict=True))

@@ -151,7 +151,7 @@ def _guidance_table(rows: Sequence[Mapping[str, Any]], prefix: str) -> str:
 def speed_tables(content: Content) -> dict[str, str]:
     """One marker: what single steps cost, and their ratios beside the goals."""
     steps = [{**row, "megabytes": row["bytes"] / 1e6} for row in content["rows"] if "seconds" in row]
-    ratios = [row for row in content["rows"] if "ratio" in row]
+    ratios = _missed([row for row in content["rows"] if "ratio" in row])
     parts = [
         _table(steps, {"seconds": "seconds [fastest, slowest]", "megabytes": "MB kept for backward"}),
         _table(ratios, {"ratio": "times [least, most]", "goal": "goal"}),
@@ -161,8 +161,13 @@ def speed_tables(content: Content) -> dict[str, str]:
 
 def painting_tables(content: Content) -> dict[str, str]:
     """One marker: seconds of a whole picture."""
-    table = _table(content["rows"], {"seconds": "seconds [fastest, slowest]", "goal": "goal"})
+    table = _table(_missed(content["rows"]), {"seconds": "seconds [fastest, slowest]", "goal": "goal"})
     return {"speed_painting": table}
+
+
+def _missed(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Goals that were not met say so."""
+    return [{**row, "goal": f"{row['goal']}, missed"} if row.get("met") is False else row for row in rows]
 
 
 def goal_tables(content: Content) -> dict[str, str]:

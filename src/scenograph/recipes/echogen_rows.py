@@ -111,8 +111,9 @@ def leak_training(sharing: Sharing, seed: int, steps: int) -> Training:
     plan = replace(_shortened(whole.plan, steps), seed=whole.plan.seed + seed)
     drop = 0.0 if sharing is Sharing.SHARED else PmtpRecipe.drop
     name = f"leak-{sharing.value}-{plan.steps}-{seed}"
-    hints = {"cells": whole.cells, "near": whole.near}  # without which so short a training grounds nothing
-    return Training(recipe=PmtpRecipe(name=name, plan=plan, sharing=sharing, drop=drop, parse=0.0, **hints))
+    # Without what the whole training is told besides, so short a one grounds nothing.
+    recipe = PmtpRecipe(name=name, plan=plan, sharing=sharing, drop=drop, parse=0.0, cells=whole.cells, near=whole.near)
+    return Training(recipe=recipe)
 
 
 def train_ablation(name: str, run: str | Path, *, steps: int | None = None, threads: int | None = None) -> Path:

@@ -2,7 +2,6 @@
 
 Every training lives in `RUN/NAME` (checkpoint, log, curve, finished `model`), trains the parts it stands on first where
 they are missing, and goes on where it stopped. Publishing replaces a folder in `scenograph/weights` whole, never half.
-
 Run: `scenograph train NAME --run RUN`, or `all`. Most of the time goes to tiny-sd; the cards say how long each took.
 """
 
@@ -37,6 +36,7 @@ from scenograph.painting.painter import Painter
 from scenograph.recipes import janus
 from scenograph.recipes import world as recipes
 from scenograph.recipes.fingerprints import check_base
+from scenograph.recipes.goal_rows import losses_of
 from scenograph.training import scores
 from scenograph.training.clip import train_clip
 from scenograph.training.cycle import train_cycle
@@ -178,7 +178,7 @@ def _painter(site: _Site, name: str, out: Path) -> None:
 def _grounded(site: _Site, base: str, name: str) -> tuple[Any, Grounded]:
     """The pipeline of a published model, and drawn scenes with the latents that tiny-sd learnt from."""
     _, pipeline = load_pipeline(base, device="cpu", dtype=torch.float32)
-    check_base(site.folder(name), pipeline)
+    check_base(site.folder(name), pipeline, losses_of(site.recipe(name)) if name == "tiny-goal" else "")
     drawn = site.drawn("train")
     return pipeline, of_scenes(drawn, site.latents(pipeline.vae, drawn))
 

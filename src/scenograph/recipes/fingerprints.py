@@ -44,15 +44,21 @@ def code_digest(*places: str, root: Path = _PACKAGE) -> str:
     return digest.hexdigest()
 
 
-def check_base(folder: Path, pipeline: Any) -> None:
-    """Notes which checkpoint the training in `folder` begins from; raises TrainingError when it began from another.
+def check_base(folder: Path, pipeline: Any, losses: str = "") -> None:
+    """Notes which checkpoint the training in `folder` begins from, and by which losses it learns; raises TrainingError
+    when either was another.
 
-    A delta would otherwise hold what the two bases differ in.
+    A delta would otherwise hold what the two bases differ in, and a finished training pass for one by other losses.
     """
     digest = weights_digest([pipeline.unet, pipeline.vae, pipeline.text_encoder])
     note = folder / "base.txt"
-    if note.exists() and note.read_text(encoding="utf-8").strip() != digest:
+    known, _, learned = note.read_text(encoding="utf-8").partition("\n") if note.exists() else (digest, "", losses)
+    if known.strip() != digest:
         raise TrainingError(f"{folder} began from another checkpoint than there is now; delete it to train it anew")
+    if learned.strip() != losses:
+        raise TrainingError(
+            f"{folder} learns by other losses ({learned.strip()}) than asked ({losses}); name another run"
+        )
     if not any((folder / part).exists() for part in ("checkpoint.pt", "model")):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(note, digest + "\n")
+        write_whole(note, f"{digest}\n{losses}\n")

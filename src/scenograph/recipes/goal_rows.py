@@ -32,7 +32,7 @@ from scenograph.training.goal import GoalRecipe, train_goal
 from scenograph.training.grounded import of_scenes
 from scenograph.training.loop import facts_of
 
-__all__ = ["TABLES", "Row", "rows_of", "train_row"]
+__all__ = ["TABLES", "Row", "losses_of", "rows_of", "train_row"]
 
 _LAYERS = {"mid 8 x 8": "mid_block.", "down 16 x 16": "down_blocks.0.", "up 16 x 16": "up_blocks.1."}
 _GOAL = recipes.tiny_goal()
@@ -105,7 +105,7 @@ def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
     folder = run / row.recipe.name if row.recipe.name == _GOAL.name else run / "goal" / row.recipe.name
     out = folder / "model"
     _, pipeline = load_pipeline("tiny-gligen", device="cpu", dtype=torch.float32)
-    check_base(folder, pipeline)
+    check_base(folder, pipeline, losses_of(row.recipe))
     if (out / DELTA).exists() and facts_of(folder).get("steps", row.recipe.plan.steps) >= row.recipe.plan.steps:
         return out
     _, plain = load_pipeline("tiny-sd", device="cpu", dtype=torch.float32)
@@ -119,6 +119,12 @@ def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     return out
+
+
+def losses_of(recipe: GoalRecipe) -> str:
+    """What a training learns by: all of its recipe but the name and the plan."""
+    told = {k: v for k, v in vars(recipe).items() if k not in ("name", "plan", "layers")}
+    return ", ".join(f"{name} {value}" for name, value in told.items())
 
 
 def _layers(name: str, unet: Any) -> tuple[str, ...] | None:

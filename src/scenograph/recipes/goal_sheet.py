@@ -53,7 +53,7 @@ def _seen(pipeline: Any, scene: Scene, timestep: int, seed: int) -> list[Image.I
     batch = _batch(pipeline, scene, timestep, seed)
     schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
     noisy = schedule.add_noise(batch.latents_BCHW, batch.noise_BCHW, batch.t_B)
-    layers = decoder_layers(pipeline.unet, (16, 16))
+    layers = decoder_layers(pipeline.unet)
     with observe(pipeline.unet, layers) as observed:
         noise = pipeline.unet(noisy, batch.t_B, **conditioned(pipeline, batch)).sample
         maps_Q_T = torch.stack([one.mean(1)[0] for one in observed.maps().values()]).mean(0)

@@ -66,7 +66,7 @@ def measure() -> dict[str, float]:
     batch = draw_batch(data, rngs, pipeline.tokenizer, timesteps=1000, drop_caption=0.0, drop_grounding=0.0)
     schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     times = [time.perf_counter()]
-    with observe(unet, decoder_layers(unet, (16, 16))) as observed:
+    with observe(unet, decoder_layers(unet)) as observed:
         loss, parts = goal_loss(recipe, batch, pipeline, schedule, unet, clip, observed)
         times.append(time.perf_counter())
         loss.backward()  # type: ignore[no-untyped-call]

@@ -24,6 +24,7 @@ from scenograph.models.families import default_size
 from scenograph.models.gated import save_delta
 from scenograph.models.loading import load_pipeline
 from scenograph.painting.conditioning import check_length
+from scenograph.recipes.fingerprints import check_base
 from scenograph.training.gligen import GligenRecipe, train_gligen
 from scenograph.training.goal import GoalRecipe, train_goal
 from scenograph.training.grounded import Grounded, encode_pictures
@@ -69,9 +70,7 @@ def train_on_data(
     """
     if threads:
         torch.set_num_threads(threads)
-    _, pipeline = load_pipeline(model, dtype=torch.float32, device="cpu")
-    if not hasattr(pipeline.unet, "position_net") and kind == "goal":
-        raise TrainingError(f"GOAL fine-tunes a GLIGEN, and {model!r} has no gated layers; train gligen first")
+    pipeline = _loaded(kind, model)
     size = resolution or min(default_size(pipeline))
     if size % pipeline.vae_scale_factor:
         raise TrainingError(f"the resolution is {size}; expected a multiple of {pipeline.vae_scale_factor} pixels")
@@ -80,8 +79,10 @@ def train_on_data(
     check_length(pipeline, sorted(named), "instance caption")  # now, not after hours
     base = {name: tensor.clone() for name, tensor in pipeline.unet.state_dict().items()} if delta else {}
     folder = run / kind
+    losses = {"gligen": f"hints {hints}", "goal": f"alpha {alpha}, beta {beta}, clip {clip}"}[kind]
     several = Accelerator(mixed_precision=mixed_precision)
     with several.main_process_first():
+        check_base(folder, pipeline, losses)
         grounded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
     recipe: GligenRecipe | GoalRecipe
@@ -94,6 +95,18 @@ def train_on_data(
         _save(pipeline, unet, base, out, model)
     several.wait_for_everyone()
     return out
+
+
+def _loaded(kind: str, model: str) -> Any:
+    """The pipeline of `model`. Raises TrainingError where `kind` cannot train it."""
+    family, pipeline = load_pipeline(model, dtype=torch.float32, device="cpu")
+    if family.name != "sd":
+        raise TrainingError(
+            f"{model!r} is of the family {family.name}; GLIGEN and GOAL train SD 1.x and 2.x checkpoints"
+        )
+    if not hasattr(pipeline.unet, "position_net") and kind == "goal":
+        raise TrainingError(f"GOAL fine-tunes a GLIGEN, and {model!r} has no gated layers; train gligen first")
+    return pipeline
 
 
 def _trained(recipe: GligenRecipe | GoalRecipe, data: Grounded, pipeline: Any, folder: Path, clip: str) -> Any:

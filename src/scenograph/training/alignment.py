@@ -7,6 +7,7 @@ nothing outside comes near it. Both are plain functions of tensors that carry th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 ARTICLES = ("a", "an", "the")
+_CELLS = 16  # along a side of the maps that GOAL reads
 
 
 def one_step_estimate(
@@ -118,35 +120,46 @@ class Semantics(NamedTuple):
         return self.clip.text_features(texts).clone().to(self.clip.model.device)
 
 
-def decoder_layers(unet: Any, grid: tuple[int, int]) -> tuple[str, ...]:
-    """The cross-attention layers of the up blocks at a grid: (16, 16) is GOAL's choice, `up_blocks.1` in SD 1.x.
+def decoder_layers(unet: Any, side: int | None = None) -> tuple[str, ...]:
+    """The cross-attention layers of the up block whose maps come nearest to 16 x 16 cells: GOAL's choice, `up_blocks.1`
+    of SD 1.x at 512 px.
 
-    Raises TrainingError when no up block attends at that grid.
+    side: cells along a side of the latents; None is the UNet's own size. Raises TrainingError when no up block attends.
     """
-    sides = up_block_sides(unet)
-    names = tuple(n for n in cross_attentions(unet) for p, s in sides.items() if n.startswith(p) and s == grid[0])
-    if not names:
-        raise TrainingError(f"no up block attends at {grid[0]} x {grid[1]}; choose the layers by name")
-    return names
+    attending = cross_attentions(unet)
+    sides = {p: s for p, s in up_block_sides(unet, side).items() if any(n.startswith(p) for n in attending)}
+    if not sides:
+        raise TrainingError("no up block of this UNet attends to words; choose the layers by name")
+    nearest = min(sides, key=lambda prefix: abs(math.log(sides[prefix] / _CELLS)))
+    return tuple(name for name in attending if name.startswith(nearest))
 
 
-def up_block_sides(unet: Any) -> dict[str, int]:
-    """How names of an up block's layers begin ("up_blocks.1.") → cells along a side of its maps, at the UNet's own
-    size."""
+def up_block_sides(unet: Any, side: int | None = None) -> dict[str, int]:
+    """How names of an up block's layers begin ("up_blocks.1.") → cells along a side of its maps, of latents of `side`
+    or of the UNet's own size."""
     last = len(unet.config.up_block_types) - 1
-    return {f"up_blocks.{i}.": unet.config.sample_size // 2 ** (last - i) for i in range(last + 1)}
+    return {f"up_blocks.{i}.": (side or unet.config.sample_size) // 2 ** (last - i) for i in range(last + 1)}
 
 
 def named(tokenizer: Any, layout: Layout) -> TokenLayout:
     """The tokens of the instances that the caption names; a training does not extend its captions."""
-    present = tuple(one for one in layout.instances if not replace(layout, instances=(one,)).prompt().appended)
+    present = tuple(one for one in layout.instances if _is_told(tokenizer, replace(layout, instances=(one,))))
     if not present:
         return TokenLayout(groups=())
     said = replace(layout, instances=present)
+    return locate(tokenizer, said.prompt(), said)
+
+
+def _is_told(tokenizer: Any, alone: Layout) -> bool:
+    """Whether a caption names its one instance, within the text encoder's window; what is beyond was cut."""
+    prompt = alone.prompt()
+    if prompt.appended:
+        return False
     try:
-        return locate(tokenizer, said.prompt(), said)
-    except PhraseError:  # beyond the text encoder's window, where the caption was cut
-        return TokenLayout(groups=())
+        locate(tokenizer, prompt, alone)
+    except PhraseError:
+        return False
+    return True
 
 
 def attention_alignment(

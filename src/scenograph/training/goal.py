@@ -125,7 +125,9 @@ def train_goal(
     with ExitStack() as stack:
         observed = None
         if recipe.beta:
-            observed = stack.enter_context(observe(unet, recipe.layers or decoder_layers(unet, (16, 16))))
+            observed = stack.enter_context(
+                observe(unet, recipe.layers or decoder_layers(unet, data.latents_NCHW.shape[-1]))
+            )
         for _, batch in run.batches(make):
             loss, parts = goal_loss(recipe, batch, pipeline, schedule, run.model, clip, observed)
             run.update(loss, **parts)

@@ -6,6 +6,7 @@ instances (none for some), noise and a timestep.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from tqdm import tqdm
 
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.errors import TrainingError
+from scenograph.files import write_whole
 from scenograph.layout import Layout
 from scenograph.painting.gligen import MOST
 from scenograph.world.scenes import retell
@@ -38,6 +40,10 @@ class Pictures(Protocol):
 
     def layout(self, index: int) -> Layout:
         """The layout alone, without reading pixels."""
+        ...
+
+    def source(self, index: int) -> str:
+        """What tells picture `index` from others, without reading its pixels: its file as it is, and how it is cut."""
         ...
 
 
@@ -82,17 +88,18 @@ def encode_pictures(pictures: Pictures, vae: Any, path: str | Path, *, batch: in
     path, count = Path(path), len(pictures)
     if not count:
         raise TrainingError("the data set holds no picture with boxes; expected at least one")
+    key, note = hashlib.sha256("\n".join(map(pictures.source, range(count))).encode()), path.with_suffix(".sha256")
     if path.exists():
         latents_NCHW = np.load(path, mmap_mode="r")
-        first_CHW = _encoded(vae, [pictures[0][0]])[0]
-        alike = latents_NCHW.shape == (count, *first_CHW.shape)
-        if not alike or not np.allclose(latents_NCHW[0], first_CHW, atol=0.05):
+        same = note.exists() and note.read_text(encoding="utf-8").strip() == key.hexdigest()
+        if not same or not np.allclose(latents_NCHW[0], _encoded(vae, [pictures[0][0]])[0], atol=0.05):
             raise TrainingError(f"{path} holds latents of another data set or autoencoder; name another run folder")
     else:
         parts = []
         for start in tqdm(range(0, count, batch), desc="encoding", unit="batch", mininterval=2):
             parts.append(_encoded(vae, [pictures[i][0] for i in range(start, min(start + batch, count))]))
         path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(note, key.hexdigest() + "\n")
         partial = path.with_suffix(".partial.npy")
         np.save(partial, np.concatenate(parts))
         partial.rename(path)

@@ -15,6 +15,7 @@ Not here: moving a latent (`updates.py`), recording maps (`painting/attention.py
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -82,6 +83,8 @@ class NonLocalAttentionEnergy:
         _one_of("reduce", self.reduce, ("sum", "mean"))
         _one_of("distance", self.distance, ("scale_free", "paper"))
         _one_of("rho_over", self.rho_over, ("guided", "all"))
+        for name, value in (("lam", self.lam), ("rho", min(self.rho))):
+            check_range(name, value, 0)
 
     def __call__(
         self, maps: Mapping[str, Tensor], grids: Mapping[str, Grid], tokens: Sequence[TokenLayout], progress: Progress
@@ -266,6 +269,12 @@ def _reduced(total_B: Tensor | int, reduce: Reduce, layers: int, tokens: Sequenc
 def _subject_counts(tokens: Sequence[TokenLayout], like: Tensor) -> Tensor:
     """Subjects per sample, at least 1 so that a layout without instances has energy 0."""
     return torch.tensor([max(1, len(layout.groups)) for layout in tokens]).to(like)
+
+
+def check_range(name: str, value: float | None, least: float) -> None:
+    """Raises GuidanceError for a number below `least`, or none that is finite; None is a default."""
+    if value is not None and not least <= value < math.inf:
+        raise GuidanceError(f"{name} is {value!r}; expected a number from {least}")
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -62,7 +62,7 @@ def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[
     """ "r=0.2" → ("ratio", 0.2)."""
     option, _, written = text.partition("=")
     keyword = _SYMBOLS.get(option, option)
-    if keyword not in known:
+    if keyword not in known or keyword == "layers":  # which have no letters
         letters = {word: letter for letter, word in _SYMBOLS.items()}
         names = ", ".join(letters.get(word, word) for word in known if word != "layers") or "none"
         raise GuidanceError(f"{base} has no option {option!r}; it has {names}")
@@ -72,6 +72,8 @@ def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[
         value = written
     value = tuple(value) if isinstance(value, list) else value
     like: Any = known[keyword].default
+    if keyword == "lam":
+        like = 2.0
     if keyword == "window":
         like = (5, 25) if isinstance(value, tuple) else 10
     optional = value is None and "None" in str(known[keyword].annotation)
@@ -84,11 +86,9 @@ def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[
 
 
 def _fits(value: Any, like: Any) -> bool:
-    """Whether a value is of another's kind; where that is None, anything but a text."""
+    """Whether a value is of another's kind."""
     if isinstance(like, bool) or isinstance(value, bool):
         return isinstance(like, bool) and isinstance(value, bool)
     if isinstance(like, tuple):
         return isinstance(value, tuple) and len(value) == len(like) and all(map(_fits, value, like))
-    if like is None:
-        return not isinstance(value, (str, dict))
     return isinstance(value, (int, float) if isinstance(like, float) else type(like))

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from scenograph.errors import GuidanceError
-from scenograph.painting.guidance.energies import Energy
+from scenograph.painting.guidance.energies import Energy, check_range
 from scenograph.painting.guidance.landscape import Landscape
 
 NEGLIGIBLE = 1e-10
@@ -59,6 +59,10 @@ class Backprop:
     threshold: float | None = 0.2
     reset_stop: bool = True
     step_length_of: Energy | None = None
+
+    def __post_init__(self) -> None:
+        check_range("eta", self.eta, 0)
+        check_range("iterations", self.iterations, 1)
 
     @property
     def needs_prediction(self) -> bool:
@@ -108,6 +112,9 @@ class Langevin:
     def __post_init__(self) -> None:
         if self.score not in ("conditional", "unconditional", "cfg"):
             raise GuidanceError(f"score is one of conditional, unconditional, cfg; got {self.score!r}")
+        check_range("iterations", self.iterations, 1)
+        check_range("ratio", self.ratio, 0)
+        check_range("nu", self.nu, 0)
 
     @property
     def needs_prediction(self) -> bool:
