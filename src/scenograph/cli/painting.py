@@ -159,7 +159,8 @@ def paint(
     Every LAYOUT.json (one layout, or many as JSON Lines) becomes pictures. With --prompt the layout is planned first,
     as `scenograph plan` does, and NAME-boxes.png shows the plan beside the picture.
 
-    A PNG that scenograph painted is painted again from the recipe inside it; options given here replace the recipe's.
+    A PNG that scenograph painted is painted again from the recipe inside it; options given here replace the recipe's,
+    and with another --model only its layout, seed and words are kept.
     """
     place = {name: options.pop(name) for name in ("device", "offload")}
     planner = chosen_planner(options)
@@ -181,7 +182,6 @@ def paint(
 
 def _paint(orders: Sequence[Order], place: dict[str, Any], batch_size: int) -> Iterator[tuple[Order, Painting]]:
     """Paintings in the order asked. Neighbours with the same model share it, and a batch where they can."""
-
     for _, sharing in groupby(orders, lambda order: order.choice(*LOADED)):
         alike = list(sharing)
         painter = _load(alike[0].settings, place)
