@@ -6,7 +6,7 @@ import pytest
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 
-from scenograph.models.embedded import EMBEDDED, WEIGHTS
+from scenograph.models.embedded import EMBEDDED, WEIGHTS, embedded_path
 
 SHIPPED = sorted(path for name in EMBEDDED.values() if (path := WEIGHTS / name).exists())
 LIMIT = 48 * 2**20
@@ -19,6 +19,12 @@ def test_half_precision_with_a_card(folder: Path) -> None:
     assert files
     for file in files:
         assert {str(tensor.dtype) for tensor in load_file(file).values()} <= {"torch.float16", "torch.int64"}
+
+
+@pytest.mark.parametrize("name", sorted(set(EMBEDDED) - {"tiny-goal"}))
+def test_every_model_that_commands_name_is_there(name: str) -> None:
+    """Other tests skip what is missing."""
+    assert list(embedded_path(name).rglob("*.safetensors"))
 
 
 def test_all_together_are_small() -> None:

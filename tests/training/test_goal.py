@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
 from scenograph.errors import TrainingError
 from scenograph.judging.clip import TransformersClip
@@ -272,6 +273,22 @@ def test_noise_of_ungrounded_steps_learns_without_gates(clip: TransformersClip) 
         loss.backward()  # type: ignore[no-untyped-call]
         learned = {is_gate(n) for n, p in made.unet.named_parameters() if p.grad is not None and is_trained(n)}
         assert learned == ({True, False} if gated else {False})
+
+
+def test_goal_paints_at_gligen_s_price(tmp_path: Path, clip: TransformersClip) -> None:
+    """The same calls of the UNet and the same FLOPs, which a GLIGEN without grounding does not have."""
+    before, after = pipeline(gated=True), pipeline(gated=True)
+    train_goal(GoalRecipe(name="g", plan=PLAN, grounded=0.6), data(), after, clip, tmp_path)
+    layout, costs = data().layout(0, np.random.default_rng(0)), []
+    for made, beta in ((before, 0.6), (after, 0.6), (before, 0.0)):
+        calls: list[int] = []
+        handle = made.unet.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        painter = Painter(FAMILIES["sd"], made, name="tiny")
+        with FlopCounterMode(display=False) as counter:
+            painter.paint(layout, steps=5, gligen_beta=beta, progress=False)
+        handle.remove()
+        costs.append((len(calls), counter.get_total_flops()))
+    assert costs[0] == costs[1] and costs[0][0] == costs[2][0] and costs[0][1] > costs[2][1]
 
 
 def test_wrong_starts_are_one_line(tmp_path: Path, clip: TransformersClip) -> None:
