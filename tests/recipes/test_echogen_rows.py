@@ -70,7 +70,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             tokens_KN=tokens,
             layout=lambda i, rng: layout(),
             pixels=lambda i: torch.zeros(3, 64, 64),
-            cells=lambda i: torch.zeros(tokens.shape[1], 3, dtype=torch.long),
+            cells=lambda i: torch.zeros(tokens.shape[1], 5, dtype=torch.long),
         )
 
     for name in ("vq", "tokenizer"):

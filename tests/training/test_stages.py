@@ -128,7 +128,7 @@ def test_pmtp_learns_to_see_through_the_tower(sharing: Sharing, tmp_path: Path) 
 
 def test_pmtp_learns_what_cells_will_show(tmp_path: Path) -> None:
     """Each row's answers meet its own tokens: told apart, three pictures' answers are learnt in a few steps."""
-    answers = torch.tensor([4, 1, 0]), torch.tensor([9, 2, 1]), torch.tensor([-1, -1, -1])
+    answers = torch.tensor([[4, 1, 0, 5, 2], [9, 2, 1, 0, 3], [-1] * 5])
     told = replace(data(), cells=lambda index: answers[index].expand(IMAGE_LENGTH, -1))
     plan = replace(PLAN, steps=40, batch=6)
     train_pmtp(PmtpRecipe(name="pmtp", plan=plan, cells=1.0, parse=0.3, drop=0.0), told, unified(), tmp_path)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from scenograph.datasets.drawn import DrawnScenes
 from scenograph.errors import TrainingError
 from scenograph.layout import Layout
-from scenograph.training.patches import patch_answers
+from scenograph.training.patches import cell_answers
 from scenograph.unified.model import Unified
 from scenograph.unified.pictures import image_tokens
 from scenograph.world.scenes import retell
@@ -36,7 +36,7 @@ _SAME = 0.9  # of tokens: another VQ model agrees in hardly any
 class Paired:
     """Image tokens (K, N) of K pictures, what to say of picture `index` this time, and its pixels in -1 … 1.
 
-    `cells` are the answers (N, 3) of `patches.patch_answers` for the places of its tokens, where they are known.
+    `cells` are the answers (N, 5) of `patches.cell_answers` for the places of its tokens, where they are known.
     """
 
     tokens_KN: np.ndarray
@@ -72,7 +72,7 @@ def paired_scenes(drawn: DrawnScenes, tokens_KN: np.ndarray) -> Paired:
         tokens_KN=tokens_KN,
         layout=layout,
         pixels=lambda index: scene_pixels(images[index : index + 1])[0],
-        cells=lambda index: patch_answers([drawn.scene(index)], side)[0],
+        cells=lambda index: cell_answers(drawn.scene(index), side),
     )
 
 

@@ -24,7 +24,7 @@ from scenograph.errors import TrainingError
 from scenograph.layout import Box, Instance, Layout
 from scenograph.training.loop import Plan, Run
 from scenograph.training.paired import Paired, Stage
-from scenograph.training.patches import ANSWERS, patch_loss
+from scenograph.training.patches import CELL_ANSWERS, cell_loss
 from scenograph.unified.batch import Batch, collate
 from scenograph.unified.losses import pmtp_loss
 from scenograph.unified.mask import Sharing
@@ -79,8 +79,8 @@ class _Telling(Stage):
         super().__init__(unified.model, partial(_loss, recipe, coordinates.digits if recipe.near else ()))
         self.weight, self.places = recipe.cells, unified.image_length
         width = unified.model.config.text_config.hidden_size
-        self.tells = nn.Linear(width, ANSWERS) if recipe.cells else None
-        self.knows = nn.Linear(width, ANSWERS + self.places) if recipe.cells else None
+        self.tells = nn.Linear(width, CELL_ANSWERS) if recipe.cells else None
+        self.knows = nn.Linear(width, CELL_ANSWERS + self.places) if recipe.cells else None
 
     def forward(self, batch: Batch, answers_MK: Tensor, *given: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """`answers_MK` are of the image tokens of every row that has any."""
@@ -88,11 +88,11 @@ class _Telling(Stage):
         if self.tells is None or self.knows is None or not len(answers_MK):
             return loss, parts
         painted_M = batch.roles_BT[batch.kinds_BT == Kind.VQ] == Role.IMAGE
-        own_MK, place_MN = self.knows(at_MD).split([ANSWERS, self.places], dim=-1)
+        own_MK, place_MN = self.knows(at_MD).split([CELL_ANSWERS, self.places], dim=-1)
         places_M = torch.arange(self.places, device=at_MD.device).repeat(len(at_MD) // self.places)
-        found = {"own": patch_loss(own_MK[None], answers_MK[None]), "place": F.cross_entropy(place_MN, places_M)}
+        found = {"own": cell_loss(own_MK, answers_MK), "place": F.cross_entropy(place_MN, places_M)}
         if len(before_MD):
-            found["cells"] = patch_loss(self.tells(before_MD)[None], answers_MK[painted_M][None])
+            found["cells"] = cell_loss(self.tells(before_MD), answers_MK[painted_M])
         return loss + self.weight * sum(found.values()), parts | found
 
 
@@ -115,7 +115,7 @@ def train_pmtp(recipe: PmtpRecipe, data: Paired, unified: Unified, folder: str |
         pixels = torch.stack(seen) if seen else torch.zeros(0, 3, unified.side, unified.side)
         shown = [one.shown for one in drawn if one.shown is not None]
         told = [data.cells(index) for index in shown] if data.cells and recipe.cells else []
-        answers = torch.cat(told) if told else torch.zeros(0, 3, dtype=torch.long)
+        answers = torch.cat(told) if told else torch.zeros(0, 5, dtype=torch.long)
         return batch, answers, torch.tensor([one.dropped for one in drawn]), pixels
 
     unified.model.train()
