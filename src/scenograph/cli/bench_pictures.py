@@ -1,4 +1,4 @@
-"""`scenograph bench referring`, `layoutsam` and `coco`: published protocols on pictures of one's own."""
+"""`scenograph bench referring`, `layoutsam`, `coco`, `compbench`, `nsr1k-images`: protocols on one's own pictures."""
 
 from __future__ import annotations
 
@@ -161,3 +161,122 @@ def coco(context: click.Context, clip: str, out: Path, as_json: bool, **options:
     named = None if clip == "none" else clip
     content = bench_painted.coco(out=out, clip=named, command=command_of(context), **options)
     show_tables(content["rows"], bench_painted.tables(content), out, as_json)
+
+
+_NAMED = click.option(
+    "--images",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    metavar="DIR",
+    help='Pictures, in folders or not, named "PROMPT_000003.png", or painted by scenograph; several of a prompt count '
+    "equally.",
+)
+_PROMPTS = click.option(
+    "--limit", type=click.IntRange(min=2), metavar="N", help="Prompts of each file, spread over it."
+)
+_CONFIDENCE = "Detections below it are not there; default the protocol's {}. GroundingDINO needs about 0.3."
+
+
+@click.command()
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help="color_val.txt and its like, one prompt a line; the name says the category; repeatable.",
+)
+@_NAMED
+@click.option(
+    "--vqa",
+    default="world",
+    show_default=True,
+    metavar="NAME",
+    help="Attributes: a BLIP-VQA, folder or hub id; world (the embedded judges) or none.",
+)
+@click.option(
+    "--detector",
+    default="detector-a",
+    show_default=True,
+    metavar="NAME",
+    help="Places and numbers: embedded, a folder, a hub id, or none.",
+)
+@click.option("--depth", metavar="NAME", help="3-D places: a folder or hub id, e.g. Intel/dpt-large.")
+@click.option(
+    "--clip", default="clip-a", show_default=True, metavar="NAME", help="Embedded, a folder, a hub id, or none."
+)
+@click.option("--confidence", type=click.FloatRange(0, 1), help=_CONFIDENCE.format("0.5"))
+@_PROMPTS
+@_SEED
+@_DEVICE
+@_out("compbench")
+@as_json
+@volume
+@click.pass_context
+def compbench(
+    context: click.Context,
+    vqa: str,
+    detector: str,
+    depth: str | None,
+    clip: str,
+    confidence: float | None,
+    device: str | None,
+    out: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Score pictures of T2I-CompBench's prompts as the benchmark does.
+
+    Every category by the evaluators it needs: BLIP-VQA, a detector, a depth model, CLIP. The paper's: Salesforce's BLIP
+    (base, capfilt-large), UniDet (no class of transformers; GroundingDINO or OWLv2 stand in), DPT, CLIP ViT-B/32.
+    """
+    from scenograph.judging.results import check_out
+    from scenograph.recipes import bench_prompted
+
+    check_out(out)
+    named = {"vqa": vqa, "detector": detector, "depth": depth, "clip": clip}
+    judges = bench_prompted.evaluators(
+        **{kind: None if name == "none" else name for kind, name in named.items()}, confidence=confidence, device=device
+    )
+    content = bench_prompted.compbench(
+        out=out, judges=judges, command=command_of(context), progress=not is_quiet(), **options
+    )
+    show_tables(content["rows"], bench_prompted.tables(content), out, as_json)
+
+
+@click.command("nsr1k-images")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    metavar="DIR|FILE",
+    help="A folder with counting*.json and spatial*.json, or one such file; with one, pictures may also be named by "
+    'the number of their prompt, "38700_0.png".',
+)
+@_NAMED
+@click.option(
+    "--detector", default="detector-a", show_default=True, metavar="NAME", help="Embedded, a folder or a hub id."
+)
+@click.option(
+    "--clip", default="clip-a", show_default=True, metavar="NAME", help="Embedded, a folder, a hub id, or none."
+)
+@click.option("--confidence", type=click.FloatRange(0, 1), help=_CONFIDENCE.format("0.7"))
+@_PROMPTS
+@_SEED
+@_DEVICE
+@_out("nsr1k_images")
+@as_json
+@volume
+@click.pass_context
+def nsr1k_images(context: click.Context, clip: str, out: Path, as_json: bool, **options: Any) -> None:
+    """Score pictures of NSR-1K's prompts: right numbers, right places, and CLIP, as LayoutGPT's scripts do."""
+    from scenograph.recipes import bench_prompted
+
+    content = bench_prompted.nsr1k_images(
+        out=out,
+        clip=None if clip == "none" else clip,
+        command=command_of(context),
+        progress=not is_quiet(),
+        **options,
+    )
+    show_tables(content["rows"], bench_prompted.tables(content), out, as_json)

@@ -15,7 +15,7 @@ import click
 from scenograph import __version__
 from scenograph.cli.bench import bench
 from scenograph.cli.bench_echogen import echogen, leak, parsing
-from scenograph.cli.bench_pictures import coco, layoutsam, referring
+from scenograph.cli.bench_pictures import coco, compbench, layoutsam, nsr1k_images, referring
 from scenograph.cli.bench_speed import goal_step, painting, speed, unified
 from scenograph.cli.bench_speed import world as bench_world
 from scenograph.cli.building import build
@@ -82,7 +82,9 @@ def convert(file: Path, out: Path, base: str | None) -> None:
     say(str(convert_gligen(file, out, base=base or BASE)))
 
 
-for command in (speed, painting, unified, goal_step, bench_world, echogen, leak, parsing, referring, layoutsam, coco):
+for command in (speed, painting, unified, goal_step, bench_world, echogen, leak, parsing):
+    bench.add_command(command)
+for command in (referring, layoutsam, coco, compbench, nsr1k_images):
     bench.add_command(command)
 
 for command in (plan, paint, ground, judge, world, train, build, bench, schema, convert):

@@ -37,7 +37,7 @@ from scenograph.judging.vlm import EndpointVLM, TransformersVLM
 from scenograph.layout import Layout
 from scenograph.painting.metadata import read_recipe
 
-__all__ = ["ASKERS", "Painted", "asker", "coco", "layoutsam", "painted", "tables"]
+__all__ = ["ASKERS", "Painted", "asker", "coco", "layoutsam", "painted", "pictures_in", "tables"]
 
 ASKERS = ("world", "llm", "local")
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
@@ -121,8 +121,10 @@ def painted(
     return [layout for _, layout in pairs], Painted([place for place, _ in pairs])
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    found = sorted(file for file in folder.glob("*") if file.suffix.lower() in _SUFFIXES) if folder.is_dir() else []
+def pictures_in(folder: Path, *, below: bool = False) -> list[Path]:
+    """The pictures of a folder, by name, with `below` also of the folders in it. Raises DatasetError without any."""
+    files = (folder.rglob if below else folder.glob)("*") if folder.is_dir() else ()
+    found = sorted(file for file in files if file.suffix.lower() in _SUFFIXES)
     if not found:
         raise DatasetError(f"no pictures in {str(folder)!r}; expected a folder of them")
     return found
@@ -130,7 +132,7 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 def _carried(folder: Path) -> list[tuple[Path, Layout]]:
     pairs = []
-    for file in _pictures_in(folder):
+    for file in pictures_in(folder):
         try:
             pairs.append((file, Layout.from_dict(read_recipe(file)["layout"])))
         except LayoutError as error:
@@ -213,7 +215,7 @@ def coco(
     check_out(out)
     started = commit()
     asked, pictures = painted(data, images=images, captions=captions, limit=limit)
-    real = None if reference is None else Painted(_pictures_in(reference))
+    real = None if reference is None else Painted(pictures_in(reference))
     if clip is None and real is not None:
         raise CheckpointError("the distance to a reference is taken in a CLIP's space; name one with --clip")
     judge = None if clip is None else TransformersClip.from_pretrained(clip, device=device)
