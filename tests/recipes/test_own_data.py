@@ -130,6 +130,22 @@ def test_mistakes_are_one_line(run: Run, words: list[str], message: str) -> None
     assert status == 2 and message in err and len(err.strip().splitlines()) == 1
 
 
+def test_weights_of_zero_are_not_forgotten(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--alpha 0 --beta 0` is the control, L_LDM alone."""
+    given: dict[str, Any] = {}
+
+    def train(kind: str, **options: Any) -> Path:
+        given.update(options)
+        return tmp_path
+
+    monkeypatch.setattr("scenograph.recipes.own_data.train_on_data", train)
+    words = ["--data", "coco:x.json", "--model", "m", "--out", tmp_path / "new", "--grounded", "0.6", "--mirror"]
+    status, _, err = run("train", "goal", *words, "--alpha", "0", "--beta", "0")
+    assert status == 0, err
+    assert (given["alpha"], given["beta"], given["grounded"], given["mirror"]) == (0, 0, 0.6, True)
+    assert "delta" not in given and "lr" not in given  # left to the defaults
+
+
 def test_mistakes_of_data_and_models_leave_nothing(run: Run, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for changes, message in (

@@ -54,6 +54,12 @@ _OWN_OPTIONS = (
     ),
     click.option("--alpha", type=float, help="goal: weight of the semantic alignment, default 0.01."),
     click.option("--beta", type=float, help="goal: weight of the attention alignment, default 0.001."),
+    click.option(
+        "--grounded",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="goal: share of the steps that will be painted with boxes (--gligen-beta), default 1; the others are "
+        "trained without them.",
+    ),
     click.option("--clip", metavar="NAME", help="goal: the CLIP that aligns; default openai/clip-vit-large-patch14."),
 )
 
@@ -87,7 +93,7 @@ def train(name: str, run: Path, steps: int | None, threads: int | None, warm: bo
     (stages entered early). Or it is gligen or goal, which train gated layers on pictures of your own, given by --data,
     --model and --out; under `accelerate launch` with `-m scenograph` they run in several processes.
     """
-    given = {key: value for key, value in own.items() if value not in (None, False)}
+    given = {key: value for key, value in own.items() if value is not None and value is not False}
     if name in OWN:
         _train_own(name, run, steps, threads, given)
         return
@@ -115,7 +121,8 @@ def _train_own(name: str, run: Path, steps: int | None, threads: int | None, giv
     missing = [f"--{key}" for key in ("data", "model", "out") if key not in given]
     if missing:
         raise TrainingError(f"train {name} lacks {', '.join(missing)}; expected your pictures, a model and a folder")
-    for key, owner in (("alpha", "goal"), ("beta", "goal"), ("clip", "goal"), ("hints", "gligen")):
+    owners = {"hints": "gligen"} | dict.fromkeys(("alpha", "beta", "grounded", "clip"), "goal")
+    for key, owner in owners.items():
         if key in given and name != owner:
             raise TrainingError(f"--{key} belongs to {owner}; {name} has no such loss")
     if Path(given["out"]).exists():

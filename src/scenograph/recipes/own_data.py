@@ -58,13 +58,15 @@ def train_on_data(
     seed: int = 0,
     alpha: float = 1e-2,
     beta: float = 1e-3,
+    grounded: float = 1.0,
     clip: str = CLIP,
     hints: float = 0.0,
 ) -> Path:
     """Train `kind` ("gligen" or "goal") and return `out`, which appears only when it is whole.
 
     The defaults are GOAL's (AdamW, constant 5e-5, 14 000 steps); batches are larger than its 1. For gligen `hints` is
-    the weight of `training.pointing`, with which new gates begin ajar; 0 is GLIGEN as published.
+    the weight of `training.pointing`, with which new gates begin ajar; 0 is GLIGEN as published. For goal `grounded` is
+    the share of the steps that will be painted with boxes.
 
     Raises TrainingError, CheckpointError, DatasetError or PhraseError for what cannot be trained.
     """
@@ -79,7 +81,7 @@ def train_on_data(
     check_length(pipeline, sorted(named), "instance caption")  # now, not after hours
     base = {name: tensor.clone() for name, tensor in pipeline.unet.state_dict().items()} if delta else {}
     folder = run / kind
-    losses = {"gligen": f"hints {hints}", "goal": f"alpha {alpha}, beta {beta}, clip {clip}"}[kind]
+    losses = {"gligen": f"hints {hints}", "goal": f"alpha {alpha}, beta {beta}, grounded {grounded}, clip {clip}"}[kind]
     several = Accelerator(mixed_precision=mixed_precision)
     with several.main_process_first():
         check_base(folder, pipeline, losses)
@@ -89,7 +91,9 @@ def train_on_data(
     if kind == "gligen":
         recipe = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints, checkpointing=checkpointing)
     else:
-        recipe = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, checkpointing=checkpointing)
+        recipe = GoalRecipe(
+            name=kind, plan=plan, alpha=alpha, beta=beta, grounded=grounded, checkpointing=checkpointing
+        )
     unet = _trained(recipe, grounded, pipeline, folder, clip)
     if several.is_main_process:
         _save(pipeline, unet, base, out, model)

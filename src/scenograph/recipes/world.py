@@ -151,7 +151,7 @@ def janus_pmtp() -> PmtpRecipe:
     hand is the first 8 000 steps, cooled down. Of these 3 483 were shared sequences, without `near` and without what a
     token knows of its own place; none was told the parts of things.
     """
-    plan = Plan(steps=16_000, batch=32, lr=1e-3, seed=22, warmup=300, ema=0.998)
+    plan = Plan(steps=14_000, batch=32, lr=1e-3, seed=22, warmup=300, ema=0.998)
     return PmtpRecipe(
         name="janus-pmtp", plan=plan, sharing=Sharing.TWO_PASSES, drop=0.1, tower=0.05, cells=0.5, near=1.0
     )
