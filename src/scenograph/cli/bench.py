@@ -121,6 +121,11 @@ def guidance(
 @click.option(
     "--trainings", type=click.IntRange(min=1), default=3, show_default=True, help="Of control and GOAL, main table."
 )
+@click.option(
+    "--guided-seeds",
+    type=click.IntRange(min=1),
+    help="Pictures of each prompt by WinWinLay, which take six times as long; default --seeds.",
+)
 @click.option("--steps", type=click.IntRange(min=1), default=25, show_default=True, help="Sampling steps.")
 @click.option("--cfg", type=float, default=4.0, show_default=True)
 @click.option("--beta", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="Share of grounded steps.")

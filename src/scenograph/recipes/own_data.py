@@ -85,7 +85,7 @@ def train_on_data(
     several = Accelerator(mixed_precision=mixed_precision)
     with several.main_process_first():
         check_base(folder, pipeline, losses)
-        grounded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
+        encoded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
     recipe: GligenRecipe | GoalRecipe
     if kind == "gligen":
@@ -94,7 +94,7 @@ def train_on_data(
         recipe = GoalRecipe(
             name=kind, plan=plan, alpha=alpha, beta=beta, grounded=grounded, checkpointing=checkpointing
         )
-    unet = _trained(recipe, grounded, pipeline, folder, clip)
+    unet = _trained(recipe, encoded, pipeline, folder, clip)
     if several.is_main_process:
         _save(pipeline, unet, base, out, model)
     several.wait_for_everyone()

@@ -118,19 +118,20 @@ def guided_logits(logits_BV: Tensor, guidance: float) -> Tensor:
 
 
 def gumbel_noise(shape: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
-    """Gumbel(0, 1) noise (rows, …), each row from its own generator."""
-    noise = torch.empty(tuple(shape), dtype=torch.float32, device=like.device)
+    """Gumbel(0, 1) noise (rows, …), each row from its own generator, on the device and of the type of `like`."""
+    noise = torch.empty(tuple(shape), dtype=torch.float32, device=generators[0].device)
     for row, generator in zip(noise, generators, strict=True):
         row.exponential_(generator=generator)
-    return -noise.clamp_min(torch.finfo(torch.float32).tiny).log().to(like.dtype)
+    return -noise.to(like.device).clamp_min(torch.finfo(torch.float32).tiny).log().to(like.dtype)
 
 
 class _Chooser:
     """Chooses one token a row from logits, and takes down its log-prob and, if asked, the noise."""
 
-    def __init__(self, sampling: Sampling, seeds: Sequence[int], device: torch.device, keep_noise: bool) -> None:
+    def __init__(self, sampling: Sampling, seeds: Sequence[int], keep_noise: bool = False) -> None:
         self.sampling, self.keep_noise = sampling, keep_noise
-        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        # Of the CPU wherever the model is: a seed draws the same tokens on every device.
+        self.generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         self.noises: list[Tensor] = []
 
     def __call__(self, logits_BV: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,7 +175,7 @@ def sample_images(
     rows = [*prefixes, *(nulls or ())] if sampling.is_guided else prefixes
     length = model.config.vision_config.num_image_tokens
     decoder = Decoder(model, collate(rows, side="left", device=model.device), length)
-    choose = _Chooser(sampling, seeds, model.device, keep_noise)
+    choose = _Chooser(sampling, seeds, keep_noise)
     tokens, logs = [], []
     for index in range(length):
         logits_BV = image_logits(model, decoder.last_BD)
@@ -224,7 +225,7 @@ def sample_text(
     limit = most if most is not None else rules.room
     batch = collate(prefixes, side="left", device=model.device)
     decoder = Decoder(model, batch, limit, features_BND=features_BND)
-    choose = _Chooser(sampling, seeds, model.device, False)
+    choose = _Chooser(sampling, seeds)
     tokens, logs = [], []
     for index in range(limit):
         logits_BV = rules.restrict(text_logits(model, decoder.last_BD))
