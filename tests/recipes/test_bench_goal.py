@@ -44,7 +44,7 @@ def test_it_paints_judges_pools_and_goes_on(tmp_path: Path, monkeypatch: pytest.
     trained = ("tiny-gligen", "ldm 1", "goal 1", "ldm 2", "goal 2")
     rows = [Row(name=name, recipe=None, family=name[:-2] if name[-1].isdigit() else "") for name in trained]
     monkeypatch.setattr(bench_goal, "rows_of", lambda table, seeds: rows)
-    plan = GoalBench(prompts=2, seeds=1, trainings=2, steps=1, resamples=20)
+    plan = GoalBench(prompts=2, seeds=2, guided_seeds=1, trainings=2, steps=1, resamples=20)
     out, readme = tmp_path / "goal.json", tmp_path / "README.md"
     readme.write_text("<!-- results:goal-small-world -->\n<!-- /results:goal-small-world -->\n")
     monkeypatch.setattr(Painter, "paint", _Counting(Painter.paint))
@@ -53,6 +53,8 @@ def test_it_paints_judges_pools_and_goes_on(tmp_path: Path, monkeypatch: pytest.
     assert names[:3] == ["drawn", "tiny-sd, plain", "tiny-sd, winwinlay"]
     assert {"goal", "ldm", "goal − tiny-gligen", "goal − ldm", "errors of ldm removed by goal"} <= set(names)
     assert "| GOAL, all trainings |" in readme.read_text() and "Percent of errors removed" in readme.read_text()
+    homes = (tmp_path / "run" / "bench_goal").glob("tiny-sd-*")
+    assert {home.name.split("-")[2][:3]: len(list(home.iterdir())) for home in homes} == {"pla": 2, "win": 1}
     painted = _Counting.calls
     bench_goal.run(plan, run=tmp_path / "run", out=out)
     assert _Counting.calls == painted, "kept pictures are not painted again"
@@ -96,11 +98,11 @@ def test_pictures_of_another_autoencoder_are_refused(tmp_path: Path, monkeypatch
     judge: Any = DogJudge()
     judges, items = Judges(detector=judge, reader=judge, clip=judge), world_compbench("colour", 1)
     bench = GoalBench(prompts=1, seeds=1, steps=1)
-    _painted(bench, "tiny-sd", "plain", items, judges, tmp_path, print)
+    _painted(bench, "tiny-sd", "plain", items, judges, tmp_path, print, seeds=[0])
     with torch.no_grad():
         painter.pipeline.vae.post_quant_conv.bias += 0.5
     with pytest.raises(ResultError, match="other layouts, seeds or settings"):
-        _painted(bench, "tiny-sd", "plain", items, judges, tmp_path, print)
+        _painted(bench, "tiny-sd", "plain", items, judges, tmp_path, print, seeds=[0])
 
 
 def test_errors_removed_is_the_share_of_what_was_wrong() -> None:

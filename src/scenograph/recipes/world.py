@@ -148,8 +148,8 @@ def janus_pmtp() -> PmtpRecipe:
     """Stage 1 of tiny-janus: `scenograph train janus-pmtp`.
 
     Two passes, not one sequence: of a shared one only the grounding that does not leak is worth its tokens. The one at
-    hand is the first 8 000 steps, cooled down. Of these 3 483 were shared sequences, without `near` and without what a
-    token knows of its own place; none was told the parts of things.
+    hand grew with the recipe: its first 3 483 steps were shared sequences, without `near` and without what a token
+    knows of its own place; the parts of things were told from step 8 000 on.
     """
     plan = Plan(steps=14_000, batch=32, lr=1e-3, seed=22, warmup=300, ema=0.998)
     return PmtpRecipe(
