@@ -65,17 +65,14 @@ def train_on_data(
     """Train `kind` ("gligen" or "goal") and return `out`, which appears only when it is whole.
 
     The defaults are GOAL's (AdamW, constant 5e-5, 14 000 steps); batches are larger than its 1. For gligen `hints` is
-    the weight of `training.pointing`, with which new gates begin ajar; 0 is GLIGEN as published. For goal `grounded` is
-    the share of the steps that will be painted with boxes.
+    the weight of `training.pointing`, with which new gates begin ajar; 0 is GLIGEN as published.
 
     Raises TrainingError, CheckpointError, DatasetError or PhraseError for what cannot be trained.
     """
     if threads:
         torch.set_num_threads(threads)
     pipeline = _loaded(kind, model)
-    size = resolution or min(default_size(pipeline))
-    if size % pipeline.vae_scale_factor:
-        raise TrainingError(f"the resolution is {size}; expected a multiple of {pipeline.vae_scale_factor} pixels")
+    size = _checked(resolution or min(default_size(pipeline)), pipeline)
     pictures = read_training_data(data, images=images, captions=captions, size=size, fit=fit, mirror=mirror)
     named = {one.caption for index in range(len(pictures)) for one in pictures.layout(index).instances}
     check_length(pipeline, sorted(named), "instance caption")  # now, not after hours
@@ -87,13 +84,10 @@ def train_on_data(
         check_base(folder, pipeline, losses)
         encoded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
-    recipe: GligenRecipe | GoalRecipe
-    if kind == "gligen":
-        recipe = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints, checkpointing=checkpointing)
-    else:
-        recipe = GoalRecipe(
-            name=kind, plan=plan, alpha=alpha, beta=beta, grounded=grounded, checkpointing=checkpointing
-        )
+    recipe: GligenRecipe | GoalRecipe = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints)
+    if kind == "goal":
+        recipe = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, grounded=grounded)
+    recipe = replace(recipe, checkpointing=checkpointing)
     unet = _trained(recipe, encoded, pipeline, folder, clip)
     if several.is_main_process:
         _save(pipeline, unet, base, out, model)
@@ -111,6 +105,12 @@ def _loaded(kind: str, model: str) -> Any:
     if not hasattr(pipeline.unet, "position_net") and kind == "goal":
         raise TrainingError(f"GOAL fine-tunes a GLIGEN, and {model!r} has no gated layers; train gligen first")
     return pipeline
+
+
+def _checked(size: int, pipeline: Any) -> int:
+    if size % pipeline.vae_scale_factor:
+        raise TrainingError(f"the resolution is {size}; expected a multiple of {pipeline.vae_scale_factor} pixels")
+    return size
 
 
 def _trained(recipe: GligenRecipe | GoalRecipe, data: Grounded, pipeline: Any, folder: Path, clip: str) -> Any:
