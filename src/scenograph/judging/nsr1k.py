@@ -29,6 +29,7 @@ __all__ = [
     "layout_of",
     "read_layouts",
     "read_prompts",
+    "spread",
 ]
 
 RELATIONS = ("left", "right", "top", "bottom", "next to")
@@ -85,7 +86,7 @@ class Prompts:
 
     def part(self, limit: int | None) -> Prompts:
         """At most `limit` rows of each set, evenly spread over the file, because files are sorted by category."""
-        return Prompts(counting=_spread(self.counting, limit), spatial=_spread(self.spatial, limit))
+        return Prompts(counting=spread(self.counting, limit), spatial=spread(self.spatial, limit))
 
 
 def find_prompts(path: str | Path) -> Prompts:
@@ -216,7 +217,8 @@ def _corners(xywh: Sequence[float]) -> Sides:
     return x, y, x + w, y + h
 
 
-def _spread(rows: tuple[_Row, ...], limit: int | None) -> tuple[_Row, ...]:
+def spread(rows: tuple[_Row, ...], limit: int | None) -> tuple[_Row, ...]:
+    """At most `limit` rows, evenly spread; None: all of them."""
     if limit is None or limit >= len(rows):
         return rows
     return tuple(rows[i * len(rows) // limit] for i in range(limit))

@@ -34,7 +34,7 @@ from scenograph.judging.compbench_prompts import CompPrompt, key_of, prompt_of, 
 from scenograph.judging.compbench_world import world_evaluators
 from scenograph.judging.depth import TransformersDepth
 from scenograph.judging.detection import MATCH_SCORE
-from scenograph.judging.nsr1k import CountingRow, SpatialRow, find_prompts
+from scenograph.judging.nsr1k import CountingRow, SpatialRow, find_prompts, spread
 from scenograph.judging.nsr1k_images import CONFIDENCE, SUPPRESSION, counting_tallies, spatial_tallies
 from scenograph.judging.results import check_out, commit, render_rows, write_results
 from scenograph.judging.vqa import BlipVQA
@@ -79,7 +79,7 @@ def compbench(
     """
     check_out(out)
     started = commit()
-    asked = [_spread(_prompts(file), limit) for file in prompts]
+    asked = [spread(_prompts(file), limit) for file in prompts]
     _check_judges([one for those in asked for one in those], judges)
     named = _named(images)
     shown = [_pictures(those, [(one.prompt,) for one in those], named, images) for those in asked]
@@ -121,7 +121,7 @@ def nsr1k_images(
     found, named = find_prompts(data).part(limit), _named(images)
     halves: dict[str, Sequence[Any]] = {"counting": found.counting, "spatial": found.spatial}
     halves = {name: those for name, those in halves.items() if those}
-    # Both halves count their prompts from 1: a number alone says which prompt only within one.
+    # The halves share numbers: one alone says which prompt only within a half.
     keys = {n: [(r.prompt, str(r.id)) if len(halves) == 1 else (r.prompt,) for r in half] for n, half in halves.items()}
     shown = {name: _pictures(those, keys[name], named, images) for name, those in halves.items()}
     ours = is_embedded(detector)
@@ -182,12 +182,6 @@ def _prompts(file: Path) -> tuple[CompPrompt, ...]:
 def _keys(file: Path) -> set[str]:
     """The prompts of one of the benchmark's lists; none where it is not there."""
     return {key_of(prompt.prompt) for prompt in read_prompts(file, "complex")} if file.is_file() else set()
-
-
-def _spread(rows: tuple[_Asked, ...], limit: int | None) -> tuple[_Asked, ...]:
-    if limit is None or limit >= len(rows):
-        return rows
-    return tuple(rows[i * len(rows) // limit] for i in range(limit))
 
 
 def _check_judges(asked: Sequence[CompPrompt], judges: Evaluators) -> None:

@@ -65,7 +65,7 @@ def train_on_data(
     """Train `kind` ("gligen" or "goal") and return `out`, which appears only when it is whole.
 
     The defaults are GOAL's (AdamW, constant 5e-5, 14 000 steps); batches are larger than its 1. For gligen `hints` is
-    the weight of `training.pointing`, with which new gates begin ajar; 0 is GLIGEN as published.
+    the weight of `training.pointing`, with which new gates begin ajar; 0 as published. `grounded`: see `GoalRecipe`.
 
     Raises TrainingError, CheckpointError, DatasetError or PhraseError for what cannot be trained.
     """
