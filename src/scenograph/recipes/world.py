@@ -159,11 +159,11 @@ def janus_pmtp() -> PmtpRecipe:
 
 def janus_djo() -> DjoRecipe:
     """Stage 2, after stage 1: `scenograph train janus-djo`."""
-    plan = Plan(steps=3000, batch=16, lr=2e-4, seed=23, warmup=100, final_lr=1.0, ema=0.998)
+    plan = Plan(steps=1500, batch=16, lr=2e-4, seed=23, warmup=100, final_lr=1.0, ema=0.998)
     return DjoRecipe(name="janus-djo", plan=plan)
 
 
 def tiny_janus() -> CycleRecipe:
     """Stage 3, after stage 2; what is shipped: `scenograph train tiny-janus`. Images are drawn as users draw them."""
-    plan = Plan(steps=1500, batch=4, lr=5e-5, seed=24, warmup=50, final_lr=1.0, ema=0.99)
+    plan = Plan(steps=400, batch=4, lr=5e-5, seed=24, warmup=50, final_lr=1.0, ema=0.99)
     return CycleRecipe(name="tiny-janus", plan=plan, sampling=Sampling(guidance=PAINTING))
