@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from PIL import Image
 from scenograph.errors import GuidanceError, LayoutError
 from scenograph.grounding.unified import UnifiedGrounder
 from scenograph.layout import Layout, load_layouts
+from scenograph.models.embedded import PREFERRED
 from scenograph.painting.metadata import save_png
 from scenograph.painting.unified import UnifiedPainter
 from scenograph.planning.unified_planner import UnifiedPlanner
 from scenograph.unified.letterbox import Letterbox
 from scenograph.unified.model import Unified
+from scenograph.unified.pictures import image_tokens
 from tests.unified.tiny import layout, tiny_janus, world_codec
 
 Run = Callable[..., tuple[int, str, str]]
@@ -112,6 +115,31 @@ def test_grounding_brings_boxes_back_from_the_letterbox(unified: Unified) -> Non
     grounder = UnifiedGrounder(unified, batch_size=1)
     images = [wide, wide.resize((64, 64))]
     assert grounder.ground(images, [["a dog"], ["a cat"]])[0] == UnifiedGrounder(unified).ground([wide], [["a dog"]])[0]
+
+
+def test_a_picture_asked_about_twice_is_encoded_once(unified: Unified, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Image.new("RGB", (64, 64), (200, 30, 30)), Image.new("RGB", (64, 64), (20, 30, 200))
+    grounder, encoded = UnifiedGrounder(unified), []
+
+    def counted(model: Any, pixels_BCHW: torch.Tensor) -> torch.Tensor:
+        encoded.append(len(pixels_BCHW))
+        return image_tokens(model, pixels_BCHW)
+
+    monkeypatch.setattr("scenograph.grounding.unified.image_tokens", counted)
+    found = grounder.ground([one, other, one], [["a dog"], ["a dog"], ["a cat"]])
+    assert encoded == [2]
+    alone = [
+        grounder.ground([image], [[said]])[0] for image, said in ((one, "a dog"), (other, "a dog"), (one, "a cat"))
+    ]
+    assert found == alone
+
+
+def test_the_embedded_model_has_a_temperature_of_its_own(unified: Unified) -> None:
+    chosen = UnifiedPainter(unified, name="tiny-janus").paint(layout(), progress=False)[0]
+    assert chosen.settings["temperature"] == PREFERRED["tiny-janus"]["temperature"] < 1
+    assert UnifiedPainter(unified, name="tiny").paint(layout(), progress=False)[0].settings["temperature"] == 1
+    told = UnifiedPainter(unified, name="tiny-janus").paint(layout(), temperature=1.0, progress=False)[0]
+    assert told.settings["temperature"] == 1
 
 
 def test_plans_differ_by_seed_repeat_and_take_rounds(unified: Unified) -> None:

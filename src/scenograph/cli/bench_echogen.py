@@ -64,7 +64,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 @click.option("--cfg", type=float, default=7.5, show_default=True, help="Of the diffusion rows.")
 @dtype_option
 @_UNIFIED_CFG
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Of the unified model's pictures.")
+@click.option("--temperature", type=float, default=0.7, show_default=True, help="Of the unified model's pictures.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @_SEED
 @click.option("--device", metavar="NAME")

@@ -53,8 +53,12 @@ class UnifiedGrounder:
     @torch.no_grad()
     def _batch(self, images: Sequence[Image.Image], phrases: Sequence[Sequence[str]]) -> list[Layout]:
         codec, model, side = self.unified.codec, self.unified.model, self.unified.side
-        tokens_BN = image_tokens(model, pixels(images, side).to(model.device))
-        prefixes = [ground_sequence(codec, row) for row in tokens_BN.tolist()]
+        # A picture that is asked about several times is encoded once: that costs more than an answer.
+        once = list({id(image): image for image in images}.values())
+        tokens = dict(
+            zip(map(id, once), image_tokens(model, pixels(once, side).to(model.device)).tolist(), strict=True)
+        )
+        prefixes = [ground_sequence(codec, tokens[id(image)]) for image in images]
         grammars = [LayoutGrammar(codec, phrases=those) for those in phrases]
         greedy = Sampling(temperature=0)
         drawn = sample_text(model, prefixes, grammars=grammars, sampling=greedy, seeds=[0] * len(images))

@@ -37,7 +37,9 @@ WINWINLAY = "winwinlay:guided=25:O=8:r=0.25:rho=[1,0]"
 
 # Judge B chose these too: at the usual scale, grounded to the last step, tiny-gligen's pictures burn out.
 _GLIGEN: dict[str, Any] = {"cfg": 4.0, "gligen_beta": 0.6}
-PREFERRED = {"tiny-sd": {"method": WINWINLAY}, "tiny-gligen": _GLIGEN, "tiny-goal": _GLIGEN}
+# And this: of 64 image tokens an unlikely one is a large piece of the picture.
+_JANUS: dict[str, Any] = {"temperature": 0.7}
+PREFERRED = {"tiny-sd": {"method": WINWINLAY}, "tiny-gligen": _GLIGEN, "tiny-goal": _GLIGEN, "tiny-janus": _JANUS}
 """What `scenograph paint` takes for an embedded painter where it is told nothing else."""
 
 

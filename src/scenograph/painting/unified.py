@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from scenograph.errors import GuidanceError
 from scenograph.layout import Layout
+from scenograph.models.embedded import PREFERRED
 from scenograph.painting.jobs import jobs_of
 from scenograph.painting.painter import Painting
 from scenograph.unified.letterbox import Letterbox
@@ -34,13 +34,12 @@ class UnifiedPainter:
     Attributes:
         name: what the checkpoint was called.
         unified: model and tokens.
-        defaults: method and guidance scale where none are asked for.
+        defaults: method, guidance scale and temperature where none are asked for.
     """
-
-    defaults = MappingProxyType({"method": "plain", "cfg": PAINTING})
 
     def __init__(self, unified: Unified, *, name: str) -> None:
         self.unified, self.name = unified, name
+        self.defaults = {"method": "plain", "cfg": PAINTING, "temperature": 1.0} | PREFERRED.get(name, {})
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, device: torch.device | str | None = None) -> UnifiedPainter:
@@ -52,8 +51,8 @@ class UnifiedPainter:
         layouts: Layout | Sequence[Layout],
         *,
         seeds: int | Sequence[int] = 0,
-        cfg: float = PAINTING,
-        temperature: float = 1.0,
+        cfg: float | None = None,
+        temperature: float | None = None,
         top_k: int = 0,
         top_p: float = 1.0,
         batch_size: int = 16,
@@ -64,14 +63,19 @@ class UnifiedPainter:
         Args:
             seeds: one for all, or one per layout; one layout with many seeds is painted once per seed.
             cfg: classifier-free guidance scale; exactly 1 computes no unconditional side.
-            temperature, top_k, top_p: of the sampling distribution; temperature 0 takes the likeliest tokens.
+            temperature, top_k, top_p: of the sampling distribution; temperature 0 takes the likeliest tokens. What is
+                None is taken from `defaults`.
 
         Raises LayoutError or GuidanceError for input that cannot be painted.
         """
         jobs = [(job.layout, job.seed) for job in jobs_of(layouts, seeds)]
         if batch_size < 1:
             raise GuidanceError(f"batch_size is {batch_size!r}; expected a whole number from 1")
-        sampling = Sampling(guidance=cfg, temperature=temperature, top_k=top_k, top_p=top_p)
+        guidance, temperature = (
+            self.defaults[key] if asked is None else asked
+            for key, asked in (("cfg", cfg), ("temperature", temperature))
+        )
+        sampling = Sampling(guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p)
         painted: list[Painting] = []
         bar = tqdm(total=len(jobs), desc="painting", disable=None if progress else True)
         for start in range(0, len(jobs), batch_size):

@@ -89,7 +89,7 @@ class EchogenBench:
     cfg: float = 7.5
     dtype: str | None = None
     unified_cfg: float = 3.0
-    temperature: float = 1.0
+    temperature: float = 0.7
     batch_size: int = 16
     seed: int = 0
     resamples: int = 1000

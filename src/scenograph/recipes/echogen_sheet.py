@@ -33,7 +33,7 @@ def _asked(count: int, seed: int) -> list[Layout]:
 
 
 def _paint(model: str | Path, asked: list[Layout], seed: int, cfg: float) -> tuple[UnifiedPainter, list[Image.Image]]:
-    painter = UnifiedPainter(load_unified(model), name=str(model))
+    painter = UnifiedPainter(load_unified(model), name="tiny-janus")  # as users paint
     seeds = list(range(seed, seed + len(asked)))
     return painter, [one.image for one in painter.paint(asked, seeds=seeds, cfg=cfg, progress=False)]
 

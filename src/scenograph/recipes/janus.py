@@ -144,7 +144,7 @@ def stage_scores(path: Path, *, count: int = 200) -> dict[str, float]:
 
 def _painted(unified: Unified, scenes: Sequence[Scene]) -> list[Image.Image]:
     layouts, seeds = [scene.layout for scene in scenes], list(range(len(scenes)))
-    painter = UnifiedPainter(unified, name="stage")
+    painter = UnifiedPainter(unified, name="tiny-janus")  # as users paint
     return [one.image for one in painter.paint(layouts, seeds=seeds, progress=False)]
 
 
