@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from scenograph.painting.unified import UnifiedPainter
 from scenograph.planning.unified_planner import UnifiedPlanner
 from scenograph.unified.letterbox import Letterbox
 from scenograph.unified.model import Unified
+from scenograph.unified.passes import tower_features
 from scenograph.unified.pictures import image_tokens
 from tests.unified.tiny import layout, tiny_janus, world_codec
 
@@ -117,21 +119,35 @@ def test_grounding_brings_boxes_back_from_the_letterbox(unified: Unified) -> Non
     assert grounder.ground(images, [["a dog"], ["a cat"]])[0] == UnifiedGrounder(unified).ground([wide], [["a dog"]])[0]
 
 
-def test_a_picture_asked_about_twice_is_encoded_once(unified: Unified, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("through", ["tower", "tokens"])
+def test_a_picture_asked_about_twice_is_encoded_once(
+    unified: Unified, monkeypatch: pytest.MonkeyPatch, through: Literal["tower", "tokens"]
+) -> None:
     one, other = Image.new("RGB", (64, 64), (200, 30, 30)), Image.new("RGB", (64, 64), (20, 30, 200))
-    grounder, encoded = UnifiedGrounder(unified), []
+    grounder = UnifiedGrounder(unified, through=through)
+    encoded: list[int] = []
+    whole = {"tower": tower_features, "tokens": image_tokens}[through]
 
     def counted(model: Any, pixels_BCHW: torch.Tensor) -> torch.Tensor:
         encoded.append(len(pixels_BCHW))
-        return image_tokens(model, pixels_BCHW)
+        return whole(model, pixels_BCHW)
 
-    monkeypatch.setattr("scenograph.grounding.unified.image_tokens", counted)
-    found = grounder.ground([one, other, one], [["a dog"], ["a dog"], ["a cat"]])
+    monkeypatch.setattr(f"scenograph.grounding.unified.{whole.__name__}", counted)
+    asked = [(one, "a dog"), (other, "a dog"), (one, "a cat")]
+    found = grounder.ground([image for image, _ in asked], [[said] for _, said in asked])
     assert encoded == [2]
-    alone = [
-        grounder.ground([image], [[said]])[0] for image, said in ((one, "a dog"), (other, "a dog"), (one, "a cat"))
-    ]
-    assert found == alone
+    assert found == [grounder.ground([image], [[said]])[0] for image, said in asked]
+
+
+def test_grounding_sees_through_the_tower_or_the_image_tokens(unified: Unified) -> None:
+    """Each way depends on its own encoder, and on that alone."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    ways = {way: UnifiedGrounder(unified, through=way).ground([picture], [["a dog"]]) for way in ("tower", "tokens")}
+    assert ways["tower"] != ways["tokens"]
+    blind = Unified(deepcopy(unified.model), unified.codec)
+    torch.nn.init.zeros_(next(iter(blind.model.model.aligner.parameters())))
+    assert UnifiedGrounder(blind).ground([picture], [["a dog"]]) != ways["tower"]
+    assert UnifiedGrounder(blind, through="tokens").ground([picture], [["a dog"]]) == ways["tokens"]
 
 
 def test_the_embedded_model_has_a_temperature_of_its_own(unified: Unified) -> None:

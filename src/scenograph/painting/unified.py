@@ -39,7 +39,8 @@ class UnifiedPainter:
 
     def __init__(self, unified: Unified, *, name: str) -> None:
         self.unified, self.name = unified, name
-        self.defaults = {"method": "plain", "cfg": PAINTING, "temperature": 1.0} | PREFERRED.get(name, {})
+        self.defaults: dict[str, Any] = {"method": "plain", "cfg": PAINTING, "temperature": 1.0}
+        self.defaults |= PREFERRED.get(name, {})
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, device: torch.device | str | None = None) -> UnifiedPainter:
@@ -71,11 +72,9 @@ class UnifiedPainter:
         jobs = [(job.layout, job.seed) for job in jobs_of(layouts, seeds)]
         if batch_size < 1:
             raise GuidanceError(f"batch_size is {batch_size!r}; expected a whole number from 1")
-        guidance, temperature = (
-            self.defaults[key] if asked is None else asked
-            for key, asked in (("cfg", cfg), ("temperature", temperature))
-        )
-        sampling = Sampling(guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p)
+        asked = {"cfg": cfg, "temperature": temperature}
+        chosen = {**self.defaults, **{name: value for name, value in asked.items() if value is not None}}
+        sampling = Sampling(guidance=chosen["cfg"], temperature=chosen["temperature"], top_k=top_k, top_p=top_p)
         painted: list[Painting] = []
         bar = tqdm(total=len(jobs), desc="painting", disable=None if progress else True)
         for start in range(0, len(jobs), batch_size):

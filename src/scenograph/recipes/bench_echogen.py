@@ -265,9 +265,10 @@ def _readings(
         row = rows.get(name)
         if row is not None and row.unified is not None:
             report(f"{name}: grounding")
-            grounder = UnifiedGrounder(row.unified)
-            found["own_iou"] = own_tally(images, chosen.layouts, grounder)
-            found |= grounding_tallies(chosen.scenes, drawn, grounder)
+            # The reward grounds image tokens; a picture that is there is seen through the tower.
+            echo = UnifiedGrounder(row.unified, through="tokens")
+            found["own_iou"] = own_tally(images, chosen.layouts, echo)
+            found |= grounding_tallies(chosen.scenes, drawn, UnifiedGrounder(row.unified))
         return found
 
     return also

@@ -115,8 +115,9 @@ def run(
 
 def _measured(unified: Unified, chosen: LayoutSet) -> dict[str, Tally]:
     images = chosen.ceiling()
+    # What leaks is in the image tokens; the tower has nothing of it.
     return {
-        **grounding_tallies(chosen.scenes, images, UnifiedGrounder(unified)),
+        **grounding_tallies(chosen.scenes, images, UnifiedGrounder(unified, through="tokens")),
         **loss_tallies(unified, chosen),
     }
 

@@ -55,7 +55,7 @@ def echo_sheet(model: str | Path, *, seed: int = 0, layouts: int = 8, cfg: float
     painter, images = _paint(model, asked, seed, cfg)
     phrases = [[one.caption for one in layout.instances] for layout in asked]
     # One box for every phrase in its place: so colours, which go by place, agree.
-    echoes = UnifiedGrounder(painter.unified).ground(images, phrases)
+    echoes = UnifiedGrounder(painter.unified, through="tokens").ground(images, phrases)
     size = (_SIDE, _SIDE)
     rows: list[list[Image.Image | None]] = [
         [draw_layout(layout, size=size), image.resize(size, Image.Resampling.LANCZOS), draw_layout(echo, size=size)]
