@@ -128,8 +128,8 @@ def tiny_gligen() -> GligenRecipe:
 def tiny_goal() -> GoalRecipe:
     """tiny-gligen aligned by region with CLIP B: `scenograph train tiny-goal`.
 
-    Not yet trained to its end. α and β are larger than the paper's 0.01 and 0.001, whose pull is small beside that of
-    L_LDM at 128 px with a small CLIP. Weighed by √ᾱ_t, lest estimates out of pure noise pull hardest. `grounded` is
+    α and β are larger than the paper's 0.01 and 0.001, whose pull is small beside that of L_LDM at 128 px with a small
+    CLIP. Weighed by √ᾱ_t, lest estimates out of pure noise pull hardest. `grounded` is
     what `paint` and `bench goal` ground.
     """
     plan = Plan(steps=800, batch=16, lr=5e-5, seed=8, warmup=50, ema=0.995, mixed_precision="bf16")
