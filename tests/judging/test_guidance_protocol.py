@@ -100,9 +100,52 @@ def test_end_to_end(judges: Judges, tmp_path: Path) -> None:
     assert right["seconds"] > 0 and "seconds" not in ceiling
     assert ceiling["clip_s_floor_ci"][0] <= ceiling["clip_s_floor"] <= ceiling["clip_s_floor_ci"][1]
     assert "shape" not in right and "world_kid_ci" not in right
-    assert "right: 5 of 12" in lines[0]
+    assert lines[0] == f"{CEILING}: judging" and "right: 5 of 12" in lines[1]
     write_results(tmp_path / "r.json", what="w", command="c", seed=0, rows=rows)
     assert "| right | 100.0 [100.0, 100.0] |" in render_table(tmp_path / "r.json", {"ap": "AP"})
+
+
+class Counting(MiddlePixel):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def read(self, crops: Sequence[Image.Image]) -> list[dict[str, str]]:
+        self.asked += 1
+        return super().read(crops)
+
+
+def test_readings_are_kept_for_the_same_pictures_and_judges_only(judges: Judges, tmp_path: Path) -> None:
+    drawn = [draw(layout) for layout in LAYOUTS]
+    reader = Counting()
+    counting = Judges(detector=judges.detector, reader=reader, clip=judges.clip)
+
+    def rows(judged_by: str | None, **methods: Paint) -> tuple[list[dict[str, object]], int]:
+        before = reader.asked
+        told = compare(
+            LAYOUTS,
+            methods,
+            counting,
+            reference=drawn[::-1],
+            ceiling=drawn,
+            folder=tmp_path,
+            count=20,
+            judged_by=judged_by,
+        )
+        return told, reader.asked - before
+
+    one, each = rows("judge 1", one=Painter())
+    again, asked = rows("judge 1", one=Painter())
+    assert each and asked == 0 and again == one
+    _, asked = rows("judge 1", one=Painter(), two=Painter(colour="red"))
+    assert asked == each / 2  # the second method's alone
+    assert rows("judge 2", one=Painter())[1] == each
+    assert rows(None, one=Painter())[1] == each
+    other = "red" if "blue" in LAYOUTS[0].caption else "blue"
+    draw(LAYOUTS[0], colour=other).save(tmp_path / "one" / "00000.png")
+    assert rows("judge 2", one=Painter())[1] == each / 2
+    (tmp_path / "one" / "reading.npz").write_bytes(b"PK half a file")
+    assert rows("judge 2", one=Painter())[1] == each / 2
 
 
 def test_more_metrics_enter_rows_and_the_differences_of_those_that_have_them(judges: Judges, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ other layouts (`clip_s_floor`).
 
 Methods come as callables, so nothing here knows how painting works. Pictures are kept in a folder as they are made: a
 broken run continues where it stopped, and one made from other layouts, seeds or settings is refused rather than mixed
-in.
+in. Readings can be kept with them, so that methods may be painted and judged by several processes, one each, before
+one puts the table together.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +37,7 @@ from scenograph.judging.clip import ClipScorer, clip_floor, clip_tally, region_c
 from scenograph.judging.combinations import HALVES
 from scenograph.judging.detection import Coco, Detector, canonical, found_tally, iou_tally
 from scenograph.judging.fid import SCALE, frechet_estimate, kernel_distance
+from scenograph.judging.readings import kept_reading, reading_key
 from scenograph.layout import Layout
 
 __all__ = ["CEILING", "SHARED", "Judges", "Paint", "compare", "measure", "paint_all"]
@@ -68,12 +72,13 @@ def compare(
     folder: str | Path,
     ceiling: Sequence[Image.Image] | None = None,
     pairs: Sequence[tuple[str, str]] = (),
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
     seed: int = 0,
     batch_size: int = 8,
     count: int = 1000,
     report: Callable[[str], None] = lambda line: None,
     also: Also = lambda name, images: {},
+    judged_by: str | None = None,
 ) -> list[dict[str, Any]]:
     """Paint and judge every method; rows for a results file.
 
@@ -90,6 +95,8 @@ def compare(
         seed: layout i is painted from seed + i, and the resamples come from seed.
         count: resamples.
         also: more metrics, of the ceiling by the name CEILING; a difference has what both its methods have.
+        judged_by: what readings depend on besides pictures, layouts, reference and resamples (the judges' weights and
+            code, and `also`'s); readings are kept in `folder` then, and taken from there. None keeps none.
 
     Raises:
         ResultError: no layouts, an unknown method in a pair, lists that do not fit, or kept pictures of another run.
@@ -97,28 +104,66 @@ def compare(
     _check(layouts, methods, ceiling, pairs)
     asked = canonical(layouts, judges.detector.labels)
     weights_RN = resamples(len(layouts), count=count, seed=seed)
-    reference_MD = judges.clip.image_features(reference)
+    judging = _judging(asked, judges, reference, weights_RN, also, report)
+
+    def read(name: str, images: Sequence[Image.Image]) -> dict[str, Estimate]:
+        if judged_by is None:
+            return judging(name, images)
+        key = reading_key(images, asked, reference, weights_RN, json.dumps([judged_by, settings.get(name)]))
+        return kept_reading(Path(folder) / _slug(name), key, lambda: judging(name, images))
+
+    best = {} if ceiling is None else read(CEILING, ceiling)
     measured: dict[str, dict[str, Estimate]] = {}
-    rows: list[dict[str, Any]] = []
-    best, floors = _limits(ceiling, asked, judges, reference_MD, weights_RN, also)
-    numbers = {
-        f"instances_{half}": sum(counts(i) for a in asked for i in a.instances) for half, counts in HALVES.items()
-    }
+    took: dict[str, float] = {}
     for name, paint in methods.items():
         seeds = [seed + index for index in range(len(layouts))]
         kept = Path(folder) / _slug(name)
-        images, seconds = paint_all(paint, layouts, seeds, kept, (settings or {}).get(name, ""), batch_size, report)
-        report(f"{name}: judging")
-        measured[name] = measure(images, asked, judges, reference_MD, weights_RN)
-        measured[name] |= {metric: tally.estimate(weights_RN) for metric, tally in also(name, images).items()}
-        measured[name] |= _shares(measured[name], best, floors)
-        rows.append(_row(name, len(layouts), measured[name]) | numbers | {"seconds": seconds})
+        images, took[name] = paint_all(paint, layouts, seeds, kept, settings.get(name, ""), batch_size, report)
+        measured[name] = read(name, images)
+    return _table(asked, measured, took, best, pairs)
+
+
+def _table(
+    asked: Sequence[Layout],
+    measured: Mapping[str, dict[str, Estimate]],
+    took: Mapping[str, float],
+    ceiling: Mapping[str, Estimate],
+    pairs: Sequence[tuple[str, str]],
+) -> list[dict[str, Any]]:
+    """Rows of the methods, of the ceiling if there is one, and of the pairs."""
+    floors = {metric: one for metric, one in ceiling.items() if metric.endswith("_floor")}
+    best = {metric: one for metric, one in ceiling.items() if metric not in floors}
+    full = {name: reading | _shares(reading, best, floors) for name, reading in measured.items()}
+    numbers = {
+        f"instances_{half}": sum(counts(i) for a in asked for i in a.instances) for half, counts in HALVES.items()
+    }
+    rows = [_row(name, len(asked), reading) | numbers | {"seconds": took[name]} for name, reading in full.items()]
     if best:
-        rows.append(_row(CEILING, len(layouts), best | _shares(best, best, floors) | floors) | numbers)
+        rows.append(_row(CEILING, len(asked), best | _shares(best, best, floors) | floors) | numbers)
     for first, second in pairs:
-        gaps = {m: difference(one, b) for m, one in measured[first].items() if (b := measured[second].get(m))}
-        rows.append(_row(f"{first} − {second}", len(layouts), gaps))
+        gaps = {m: difference(one, b) for m, one in full[first].items() if (b := full[second].get(m))}
+        rows.append(_row(f"{first} − {second}", len(asked), gaps))
     return rows
+
+
+def _judging(
+    asked: Sequence[Layout],
+    judges: Judges,
+    reference: Sequence[Image.Image],
+    weights_RN: NDArray[np.int64],
+    also: Also,
+    report: Callable[[str], None],
+) -> Callable[[str, Sequence[Image.Image]], dict[str, Estimate]]:
+    """Name and pictures of a row → everything read from them; of the ceiling the floors too."""
+    reference_MD = cache(lambda: judges.clip.image_features(reference))
+
+    def judging(name: str, images: Sequence[Image.Image]) -> dict[str, Estimate]:
+        report(f"{name}: judging")
+        reading = measure(images, asked, judges, reference_MD(), weights_RN)
+        reading |= _floors(images, asked, judges, weights_RN) if name == CEILING else {}
+        return reading | {metric: tally.estimate(weights_RN) for metric, tally in also(name, images).items()}
+
+    return judging
 
 
 def measure(
@@ -202,23 +247,14 @@ def _kept(home: Path, run: str) -> dict[str, float]:
     return {str(index): float(each) for index, each in kept["seconds"].items()}
 
 
-def _limits(
-    ceiling: Sequence[Image.Image] | None,
-    asked: Sequence[Layout],
-    judges: Judges,
-    reference_MD: Tensor,
-    weights_RN: NDArray[np.int64],
-    also: Also,
-) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
-    """What the drawn scenes get, and the floors of the metrics whose zero is not the worst; both empty without any."""
-    if ceiling is None:
-        return {}, {}
-    floors = {
-        "clip_s_floor": clip_floor(ceiling, asked, judges.clip, weights_RN),
-        "region_clip_s_floor": region_clip_floor(ceiling, asked, judges.clip, weights_RN),
+def _floors(
+    drawn: Sequence[Image.Image], asked: Sequence[Layout], judges: Judges, weights_RN: NDArray[np.int64]
+) -> dict[str, Estimate]:
+    """Of the metrics whose zero is not the worst."""
+    return {
+        "clip_s_floor": clip_floor(drawn, asked, judges.clip, weights_RN),
+        "region_clip_s_floor": region_clip_floor(drawn, asked, judges.clip, weights_RN),
     }
-    best = measure(ceiling, asked, judges, reference_MD, weights_RN)
-    return best | {metric: tally.estimate(weights_RN) for metric, tally in also(CEILING, ceiling).items()}, floors
 
 
 def _shares(

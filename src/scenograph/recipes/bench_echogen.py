@@ -10,6 +10,7 @@ those drawn scenes. Differences are paired by layout.
 Which trainings the rows are is `echogen_rows`'; nothing is trained here.
 
 Cost: a stage paints 1000 layouts in minutes, a diffusion row in an hour or more on two cores; a broken run goes on.
+Pictures and readings are kept: several runs at once with other `--rows` each, then one with all.
 Expected (Table 4): 1+2+3 > 1+2 > 1+3 ≥ 1 in AP, and random layouts as good as real ones.
 """
 
@@ -36,7 +37,7 @@ from scenograph.layout import Layout
 from scenograph.models.embedded import WINWINLAY, embedded_path, is_embedded
 from scenograph.painting import Painter
 from scenograph.painting.unified import UnifiedPainter
-from scenograph.recipes.bench_guidance import judge
+from scenograph.recipes.bench_guidance import judge, judges_digest
 from scenograph.recipes.bench_layouts import LayoutSet, development_set, drawn_set
 from scenograph.recipes.bench_tables import echogen_tables, write_tables
 from scenograph.recipes.echogen_readings import grounding_tallies, own_tally
@@ -141,7 +142,10 @@ def run(
     if readme is not None:
         check_markers(readme, [bench.name.replace("_", "-")])
     chosen = development_set(bench.limit, reported=1000) if bench.development else drawn_set(bench.limit)
-    judges = judges or judge("b" if bench.development else "a", device)
+    judged_by = None
+    if judges is None:
+        judges = judge("b" if bench.development else "a", device)
+        judged_by = judges_digest(judges, "grounding", "unified", "recipes/echogen_readings.py")
     rows = {name: _row(bench, name, place, device) for name, place in places.items()}
     if token_models := [row.unified for row in rows.values() if row.unified]:
         rows[TOKENS] = _tokens_row(bench, token_models[0], chosen)
@@ -159,6 +163,7 @@ def run(
         count=bench.resamples,
         report=report,
         also=_readings(chosen, rows, judges, report),
+        judged_by=judged_by,
     )
     what = "EchoGen on the small world: held-out layouts painted and drawn scenes grounded, judged by judge "
     what += "B, to choose settings" if bench.development else "A"

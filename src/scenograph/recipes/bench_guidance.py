@@ -11,7 +11,8 @@ and with those chosen for the small world.
 Options are chosen on other layouts by another judge: `--development` paints its own held-out arrangements, judge B
 judges them, and the results go to no document. Changed options are part of a method's name, and so of its row's.
 
-Cost: 1 to 5 s a picture on four cores; hours for all methods and both sets, and a broken run continues. Expected:
+Cost: 1 to 5 s a picture on four cores; hours for all methods and both sets, and a broken run continues. Pictures and
+what judges read from them are kept: several runs at once with other `--methods` each, then one with all. Expected:
 naef+adaptive > naef+backprop > aef+adaptive > aef+backprop in AP (the paper's order).
 """
 
@@ -46,6 +47,7 @@ __all__ = [
     "TUNED",
     "GuidanceBench",
     "judge",
+    "judges_digest",
     "run",
 ]
 
@@ -115,6 +117,13 @@ def judge(letter: Literal["a", "b"], device: str | None = None) -> Judges:
     )
 
 
+def judges_digest(judges: Judges, *code: str) -> str:
+    """What readings of these loaded judges go by: their weights, their code, and the modules below `code`."""
+    loaded: list[Any] = [judges.detector, judges.reader, judges.clip]
+    weights = weights_digest(one.model for one in loaded)
+    return f"{weights} {code_digest('judging', 'grounding/detector.py', *code)}"
+
+
 def run(
     bench: GuidanceBench,
     *,
@@ -139,7 +148,10 @@ def run(
     check_out(out)
     if readme is not None:
         check_markers(readme, _markers(bench, sets))
-    judges = judges or judge("b" if bench.development else "a", device)
+    judged_by = None
+    if judges is None:
+        judges = judge("b" if bench.development else "a", device)
+        judged_by = judges_digest(judges)
     painter = Painter.from_pretrained(bench.model, device=device, dtype=bench.dtype)
     settings = _settings(bench, painter, guidances)
     rows: list[dict[str, Any]] = []
@@ -159,6 +171,7 @@ def run(
             count=bench.resamples,
             batch_size=bench.batch_size,
             report=_reporter(bar, verbose),
+            judged_by=judged_by,
         )
         bar.close()
         rows += [row | {"name": f"{chosen.name}/{row['name']}"} for row in found]
