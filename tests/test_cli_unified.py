@@ -87,6 +87,27 @@ def test_a_picture_is_painted_again_as_it_was_drawn(run: Run, folder: Path, unif
         assert status == 2 and f"{words[0]} belongs to diffusion" in err and err.count("\n") == 1
 
 
+def test_how_image_tokens_are_drawn_can_be_said(run: Run, folder: Path, unified: Unified, tmp_path: Path) -> None:
+    asked, painter = tmp_path / "asked.json", UnifiedPainter(unified, name=str(folder))
+    asked.write_text(layout().to_json())
+    words = ("--image-temperature", "0.5", "--top-k", "3", "--top-p", "0.9")
+    status, text, err = run("paint", asked, "--model", folder, *words, "--out", tmp_path / "a.png", "--json")
+    assert status == 0, err
+    told = {"temperature": 0.5, "top_k": 3, "top_p": 0.9}
+    assert {name: json.loads(text)[name] for name in told} == told
+    expected = painter.paint(layout(), progress=False, temperature=0.5, top_k=3, top_p=0.9)[0].image
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.tobytes() == expected.tobytes()
+    for model, word, number, complaint in (
+        (folder, "--image-temperature", "-1", "temperature -1.0"),
+        (folder, "--top-p", "2", "top_p 2.0"),
+        ("tiny-sd", "--top-k", "5", "--top-k belongs to unified models"),
+    ):
+        status, _, err = run("paint", asked, "--model", model, word, number, "--out", tmp_path / "b.png")
+        assert status == 2 and complaint in err and err.count("\n") == 1
+        assert not (tmp_path / "b.png").exists()
+
+
 def test_a_seed_paints_the_same_alone_and_in_a_batch(unified: Unified) -> None:
     painter = UnifiedPainter(unified, name="tiny")
     layouts = [layout(), layout(caption="two dogs"), layout(("a cat", (0.1, 0.1, 0.4, 0.4)))]

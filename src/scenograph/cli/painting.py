@@ -64,6 +64,7 @@ def check_method(context: click.Context, option: click.Parameter, name: str | No
 _SAME = ("steps", "cfg", "scheduler", "template", "strict", "gligen_beta", "width", "height")
 _DIFFUSION = ("negative_prompt", "steps", "scheduler", "gligen_beta", "width", "height", "template", "strict", "dtype",
               "variant", "config", "tiling", "loras")  # fmt: skip
+_UNIFIED = {"temperature": "image-temperature", "top_k": "top-k", "top_p": "top-p"}
 
 _OPTIONS = (
     click.option(
@@ -100,6 +101,14 @@ _OPTIONS = (
         metavar="SHARE",
         help="Of the steps, from the first, that a GLIGEN checkpoint is grounded in; default 0.3.",
     ),
+    # A planner's temperature is another.
+    click.option(
+        "--image-temperature",
+        type=float,
+        help="Of a unified model's image tokens, default 0.7 for tiny-janus, else 1; 0 takes the likeliest.",
+    ),
+    click.option("--top-k", type=int, help="A unified model draws among the K likeliest tokens; default 0 is all."),
+    click.option("--top-p", type=float, help="… among the likeliest with this share together; default 1."),
     click.option("--width", type=int, help="Pixels; default the checkpoint's own size."),
     click.option("--height", type=int, help="Pixels."),
     dtype_option,
@@ -164,6 +173,7 @@ def paint(
     """
     place = {name: options.pop(name) for name in ("device", "offload")}
     planner = chosen_planner(options)
+    options["temperature"] = options.pop("image_temperature")
     given = {name: value for name, value in options.items() if value is not None}
     orders = read_orders(files, given) + plan_orders(prompts, planner, given)
     if not orders:
@@ -217,6 +227,10 @@ def _check(painter: Painter | UnifiedPainter, order: Order) -> None:
     from scenograph.painting import Painter
 
     if isinstance(painter, Painter):
+        if unknown := [option for name, option in _UNIFIED.items() if name in order.given]:
+            raise CheckpointError(
+                f"--{unknown[0]} belongs to unified models, and {painter.name!r} is a diffusion model; leave it out"
+            )
         painter.paint([order.layout], output="nothing", **_arguments([order]))
         return
     from scenograph.unified.sampler import Sampling
