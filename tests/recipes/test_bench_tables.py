@@ -48,16 +48,18 @@ def test_the_readme_shows_what_the_results_say() -> None:
 def test_guidance_tables_have_a_part_for_held_out_combinations() -> None:
     rows = [
         {"name": "drawn/plain", "n": 3, "ap": 1.0, "instances_seen": 9, "instances_held_out": 2, **HALVES},
-        {"name": "drawn/a − b", "n": 3, "ap": 1.0},
+        {"name": "drawn/a:r=0.2:O=8 − b:eta=1", "n": 3, "ap": 1.0, "ap_ci": [-0.5, 2.5], "ap_share": 7.0},
         {"name": "coco/plain", "n": 3, "ap": 2.0},
     ]
     tables = guidance_tables({"rows": rows})
     assert list(tables) == ["winwinlay-drawn", "winwinlay-coco"]
     assert tables["winwinlay-coco"] == "|  | AP |\n|---|---|\n| plain | 2.0 |"
-    first, text, second = tables["winwinlay-drawn"].split("\n\n")
+    first, text, second, told, gaps = tables["winwinlay-drawn"].split("\n\n")
     assert first == "|  | AP |\n|---|---|\n| plain | 1.0 |"
     assert "(seen, 9)" in text and "(held out, 2)" in text
     assert second.splitlines()[2] == "| plain | 60.0 | 50.0 | 40.0 | 30.0 |"
+    assert told == "Paired differences with 95 % intervals:"
+    assert gaps.splitlines()[2:] == ["| a − b, options chosen | +1.0 [-0.5, +2.5], inconclusive |"]
 
 
 def test_echogen_tables_name_what_is_inconclusive() -> None:

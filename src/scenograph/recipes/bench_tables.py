@@ -129,15 +129,17 @@ _DIGITS |= dict.fromkeys(("accuracy", "precision", "recall", "iou"), 2)  # as La
 
 
 def guidance_tables(content: Content) -> dict[str, str]:
-    """Marker → table of every set; differences are left out: they are in the file."""
-    rows = [row for row in content["rows"] if " − " not in row["name"]]
-    sets = dict.fromkeys(str(row["name"]).partition("/")[0] for row in rows)
-    return {f"winwinlay-{name}": _guidance_table(rows, f"{name}/") for name in sets}
+    """Marker → table of every set: the methods, instances apart for held-out combinations, paired differences."""
+    sets = dict.fromkeys(str(row["name"]).partition("/")[0] for row in content["rows"])
+    return {f"winwinlay-{name}": _guidance_table(content["rows"], f"{name}/") for name in sets}
 
 
 def _guidance_table(rows: Sequence[Mapping[str, Any]], prefix: str) -> str:
-    chosen = [{**row, "name": row["name"].removeprefix(prefix)} for row in rows if row["name"].startswith(prefix)]
+    ours = [{**row, "name": row["name"].removeprefix(prefix)} for row in rows if row["name"].startswith(prefix)]
+    chosen = [row for row in ours if " − " not in row["name"]]
     text = _table(chosen, _GUIDANCE)
+    columns = {metric: _GUIDANCE[metric] for metric in ("ap", "ap50", "mean_iou", "clip_s", "attributes", "world_fid")}
+    differences = _differences([{**row, "name": _without_options(row["name"])} for row in ours], columns)
     if all(any(metric in row for row in chosen) for metric in _HALVES):
         row = next(row for row in chosen if "instances_held_out" in row)
         text += (
@@ -145,7 +147,13 @@ def _guidance_table(rows: Sequence[Mapping[str, Any]], prefix: str) -> str:
             f"have been trained on (seen, {row['instances_seen']}) and have not (held out, "
             f"{row['instances_held_out']}); attributes of what is not found are wrong:\n\n{_table(chosen, _HALVES)}"
         )
-    return text
+    return "\n\n".join(part for part in (text, differences) if part)
+
+
+def _without_options(pair: str) -> str:
+    """ "a:r=0.2 − b:eta=1" → "a − b, options chosen"."""
+    bare = " − ".join(name.partition(":")[0] for name in pair.split(" − "))
+    return bare if ":" not in pair else f"{bare}, options chosen"
 
 
 def speed_tables(content: Content) -> dict[str, str]:
