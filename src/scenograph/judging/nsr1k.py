@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scenograph.errors import LayoutError, ResultError
+from scenograph.judging.subsets import spread
 from scenograph.layout import Box, Instance, Layout
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "layout_of",
     "read_layouts",
     "read_prompts",
-    "spread",
 ]
 
 RELATIONS = ("left", "right", "top", "bottom", "next to")
@@ -86,7 +86,7 @@ class Prompts:
 
     def part(self, limit: int | None) -> Prompts:
         """At most `limit` rows of each set, evenly spread over the file, because files are sorted by category."""
-        return Prompts(counting=spread(self.counting, limit), spatial=spread(self.spatial, limit))
+        return Prompts(counting=tuple(spread(self.counting, limit)), spatial=tuple(spread(self.spatial, limit)))
 
 
 def find_prompts(path: str | Path) -> Prompts:
@@ -215,10 +215,3 @@ def _sides(box: Sequence[float]) -> Sides:
 def _corners(xywh: Sequence[float]) -> Sides:
     x, y, w, h = _sides(xywh)
     return x, y, x + w, y + h
-
-
-def spread(rows: tuple[_Row, ...], limit: int | None) -> tuple[_Row, ...]:
-    """At most `limit` rows, evenly spread; None: all of them."""
-    if limit is None or limit >= len(rows):
-        return rows
-    return tuple(rows[i * len(rows) // limit] for i in range(limit))

@@ -33,6 +33,7 @@ from scenograph.judging.fid import SCALE
 from scenograph.judging.layoutsam import InstanceAsker, layoutsam_tallies
 from scenograph.judging.layoutsam_world import WorldAsker
 from scenograph.judging.results import check_out, commit, render_rows, write_results
+from scenograph.judging.subsets import spread
 from scenograph.judging.vlm import EndpointVLM, TransformersVLM
 from scenograph.layout import Layout
 from scenograph.painting.metadata import read_recipe
@@ -115,8 +116,7 @@ def painted(
         rows, notes = read_coco(path, images, captions=captions)
         said(notes, path)
         pairs = [(row.path, row.layout) for row in rows]
-    if limit is not None and limit < len(pairs):
-        pairs = [pairs[index * len(pairs) // limit] for index in range(limit)]
+    pairs = spread(pairs, limit)
     check_files([place for place, _ in pairs], images or Path(path))
     return [layout for _, layout in pairs], Painted([place for place, _ in pairs])
 

@@ -34,6 +34,7 @@ from scenograph.judging.correction import Broken, reaccuracy, right
 from scenograph.judging.labels import PARTS, Label, agreement, fingerprint, pooled, read_labels
 from scenograph.judging.results import commit, write_results
 from scenograph.judging.statement import Statement, check
+from scenograph.judging.subsets import spread
 from scenograph.layout import Layout
 from scenograph.planning.plan import Plan, Planner
 from scenograph.recipes.asking import ASKING, Asked, answers_file, ask
@@ -80,7 +81,7 @@ def run(
     categories = read_categories(data)
     by_mark = {fingerprint(prompt): prompt for prompts in categories.values() for prompt in prompts}
     known = [one for one in (read_labels(labels) if labels else ()) if one.sha256 in by_mark]
-    chosen = {name: _spread(prompts, limit) for name, prompts in categories.items()}
+    chosen = {name: spread(prompts, limit) for name, prompts in categories.items()}
     texts = list(dict.fromkeys([p for ps in chosen.values() for p in ps] + [by_mark[one.sha256] for one in known]))
     answers = answers_file(folder, method.name, method.options)
     asking = method.name in ASKING
@@ -116,12 +117,6 @@ def read_categories(path: str | Path) -> dict[str, list[str]]:
     if not any(categories.values()):
         raise ResultError(f"{place}: holds no prompt; expected .txt files of T2I-CompBench, one prompt a line")
     return categories
-
-
-def _spread(prompts: Sequence[str], limit: int | None) -> list[str]:
-    if limit is None or limit >= len(prompts):
-        return list(prompts)
-    return [prompts[i * len(prompts) // limit] for i in range(limit)]
 
 
 def compbench_score(category: str, prompt: str, layout: Layout) -> float | None:

@@ -34,9 +34,10 @@ from scenograph.judging.compbench_prompts import CompPrompt, key_of, prompt_of, 
 from scenograph.judging.compbench_world import world_evaluators
 from scenograph.judging.depth import TransformersDepth
 from scenograph.judging.detection import MATCH_SCORE
-from scenograph.judging.nsr1k import CountingRow, SpatialRow, find_prompts, spread
+from scenograph.judging.nsr1k import CountingRow, SpatialRow, find_prompts
 from scenograph.judging.nsr1k_images import CONFIDENCE, SUPPRESSION, counting_tallies, spatial_tallies
 from scenograph.judging.results import check_out, commit, render_rows, write_results
+from scenograph.judging.subsets import spread
 from scenograph.judging.vqa import BlipVQA
 from scenograph.models.embedded import is_embedded
 from scenograph.painting.metadata import read_recipe

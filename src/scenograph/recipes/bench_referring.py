@@ -26,6 +26,7 @@ from scenograph.grounding.named import load_grounder
 from scenograph.judging.bootstrap import Estimate, difference, resamples
 from scenograph.judging.referring import SIZES, class_means, grounded_boxes, referring_tallies
 from scenograph.judging.results import check_out, commit, render_rows, write_results
+from scenograph.judging.subsets import spread
 from scenograph.layout import Layout
 from scenograph.recipes.bench_layouts import drawn_set
 from scenograph.recipes.echogen_readings import referring_layout
@@ -73,8 +74,7 @@ def expressions(
         raise DatasetError(f"no referring expressions {data!r}; expected ref-l4:PATH, refcoco:PATH or world")
     options = {} if split is None else {"split": split}
     pairs = referring_layouts(_READERS[kind](path, images, **options))
-    if limit is not None and limit < len(pairs):
-        pairs = [pairs[index * len(pairs) // limit] for index in range(limit)]
+    pairs = spread(pairs, limit)
     return Expressions(layouts=tuple(layout for _, layout in pairs), pictures=lambda: referring_pictures(pairs))
 
 
