@@ -12,6 +12,7 @@ import pytest
 
 from scenograph.cli.building import build
 from scenograph.datasets.goal2k.words import WORDS
+from scenograph.models.embedded import EMBEDDED, WEIGHTS
 from tests.datasets.goal2k_fakes import Answer, FixedGrounder, Server, decide, failure, png
 
 Run = Callable[..., tuple[int, str, str]]
@@ -31,7 +32,7 @@ def grounder(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return FixedGrounder()
 
-    monkeypatch.setattr("scenograph.grounding.detector.load_detector", load)
+    monkeypatch.setattr("scenograph.grounding.named.load_grounder", load)
     return names
 
 
@@ -151,3 +152,33 @@ def test_a_folder_that_cannot_be_written_is_one_line(run: Run, tmp_path: Path) -
     (tmp_path / "file").write_text("")
     status, _, err = run("build", "goal2k", "--run", tmp_path / "file" / "run", "--count", 1)
     assert status == 2 and err.count("\n") == 1
+
+
+def test_a_unified_model_paints_and_grounds(run: Run, tmp_path: Path) -> None:
+    from scenograph.recipes import janus
+    from scenograph.unified.model import Unified
+    from tests.unified.tiny import tiny_janus, world_codec
+
+    codec = world_codec()
+    janus.save_janus(Unified(tiny_janus(codec), codec), model := tmp_path / "model")
+    asked = ("build", "goal2k", "--run", tmp_path / "run", "--count", 1, "--painter", model, "--grounder", model)
+    status, _, err = run(*asked, "--words", "world", "--unreviewed", "-q")
+    assert status == 0, err
+    (row,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["rows"]
+    assert row["grounder"] == row["painting"]["painter"] == str(model)
+    status, _, err = run(*asked, "--words", "world", "--seed", 1, "--steps", 5, "--run", tmp_path / "other", "-q")
+    assert status == 2 and "--steps belongs to diffusion" in err and err.count("\n") == 1
+
+
+@pytest.mark.skipif(
+    not (WEIGHTS / EMBEDDED["detector-b"] / "config.json").exists(), reason="the embedded weights are in training"
+)
+def test_the_embedded_models_from_prompts_to_a_data_set(run: Run, tmp_path: Path) -> None:
+    """Two steps are no picture, so the person has to draw the box that is found on none."""
+    asked = ("build", "goal2k", "--run", tmp_path, "--painter", "tiny-gligen", "--count", 1, "--threshold", 0.05)
+    status, out, err = run(*asked, "--steps", 2, "--unreviewed", "--json")
+    assert status == 0, err
+    assert json.loads(out)["counts"]["painted"] == 1
+    (row,) = json.loads((tmp_path / "manifest.json").read_text())["rows"]
+    assert row["grounder"] == "detector-b" and row["painting"]["painter"] == "tiny-gligen"
+    assert (tmp_path / "dataset.jsonl").read_text().count("\n") == 1

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from scenograph.cli.judging import read_image
 from scenograph.layout import load_layouts
 from scenograph.models.embedded import EMBEDDED, WEIGHTS
 from scenograph.world.scenes import scene_at
@@ -57,3 +59,11 @@ def test_mistakes_are_one_line(run: Run, words: list[str], message: str) -> None
 def test_words_the_detector_does_not_know(run: Run, picture: tuple[Path, str]) -> None:
     status, _, err = run("ground", picture[0], "a zeppelin")
     assert status == 2 and "sees none of" in err
+
+
+def test_a_photo_is_read_upright(tmp_path: Path) -> None:
+    photo = Image.new("RGB", (40, 20), "red")
+    exif = photo.getexif()
+    exif[0x0112] = 6  # turned to the right
+    photo.save(tmp_path / "photo.jpg", exif=exif)
+    assert read_image(tmp_path / "photo.jpg").size == (20, 40)

@@ -17,7 +17,6 @@ from PIL import Image
 from scenograph.errors import GuidanceError, LayoutError
 from scenograph.grounding.unified import UnifiedGrounder
 from scenograph.layout import Layout, load_layouts
-from scenograph.models.embedded import PREFERRED
 from scenograph.painting.metadata import save_png
 from scenograph.painting.unified import UnifiedPainter
 from scenograph.planning.unified_planner import UnifiedPlanner
@@ -169,14 +168,6 @@ def test_grounding_sees_through_the_tower_or_the_image_tokens(unified: Unified) 
     torch.nn.init.zeros_(next(iter(blind.model.model.aligner.parameters())))
     assert UnifiedGrounder(blind).ground([picture], [["a dog"]]) != ways["tower"]
     assert UnifiedGrounder(blind, through="tokens").ground([picture], [["a dog"]]) == ways["tokens"]
-
-
-def test_the_embedded_model_has_a_temperature_of_its_own(unified: Unified) -> None:
-    chosen = UnifiedPainter(unified, name="tiny-janus").paint(layout(), progress=False)[0]
-    assert chosen.settings["temperature"] == PREFERRED["tiny-janus"]["temperature"] < 1
-    assert UnifiedPainter(unified, name="tiny").paint(layout(), progress=False)[0].settings["temperature"] == 1
-    told = UnifiedPainter(unified, name="tiny-janus").paint(layout(), temperature=1.0, progress=False)[0]
-    assert told.settings["temperature"] == 1
 
 
 def test_plans_differ_by_seed_repeat_and_take_rounds(unified: Unified) -> None:

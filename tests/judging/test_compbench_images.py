@@ -263,3 +263,13 @@ def test_mistakes_are_named() -> None:
         compbench_scores([spatial()], [], Evaluators())
     with pytest.raises(ResultError, match="got 1 prompts and 0 lists"):
         compbench_tallies([spatial()], [], Evaluators())
+
+
+def test_counts_are_asked_for_where_a_relation_is_said_too() -> None:
+    prompt = comp_prompt("two cats and one dog near three sheep", "numeracy")
+    rows: list[Placed] = [
+        (n, at(0.1 + 0.14 * i, 0.2), 0.9) for i, n in enumerate(["cat", "cat", "dog", *["sheep"] * 3])
+    ]
+    detector = Detects(rows)
+    assert compbench_scores([prompt], [picture(0)], Evaluators(detector=detector)) == [1]
+    assert detector.asked == [("cat", "dog", "sheep")]

@@ -139,9 +139,12 @@ def test_labels_become_the_detectors_words() -> None:
             Instance(caption="a red puppy", box=Box(*LEFT)),
             Instance(caption="a zebra", box=Box(*RIGHT)),
             Instance(caption="a cat", box=Box(*RIGHT)),
+            Instance(caption="a hot dog", box=Box(*RIGHT)),
+            Instance(caption="a couch with a cat", box=Box(*RIGHT)),
         ),
     )
-    assert [one.label for one in canonical([asked], ("dog", "cat"))[0].instances] == ["dog", "zebra", "cat"]
+    named = [one.label for one in canonical([asked], ("dog", "cat"))[0].instances]
+    assert named == ["dog", "zebra", "cat", "hot dog", "couch"]
     assert canonical([asked], None) == [asked]
 
 

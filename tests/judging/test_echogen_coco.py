@@ -13,7 +13,8 @@ from scenograph.errors import ResultError
 from scenograph.grounding.detector import load_detector
 from scenograph.judging.bootstrap import resamples
 from scenograph.judging.clip import TransformersClip
-from scenograph.judging.echogen_coco import BOX_THRESHOLD, TEXT_THRESHOLD, asked_for, echogen_coco
+from scenograph.judging.detection import detect_asked
+from scenograph.judging.echogen_coco import BOX_THRESHOLD, TEXT_THRESHOLD, echogen_coco
 from scenograph.layout import Box, Instance, Layout
 from tests.judging.checkpoints import save_clip, save_grounding_dino
 
@@ -45,13 +46,14 @@ ASKED = [layout(("dog", LEFT), ("cat", RIGHT), ("dog", RIGHT)), layout(("cup", L
 
 def test_an_open_vocabulary_is_asked_for_each_pictures_own_labels() -> None:
     detector = Finds()
-    asked_for([noise(0), noise(1)], ASKED, detector)
+    detect_asked([noise(0), noise(1)], ASKED, detector)
     assert detector.asked == [(1, ("dog", "cat")), (1, ("cup",))]
     closed = Finds(("cat", "cup", "dog"))
-    asked_for([noise(0), noise(1)], ASKED, closed)
+    detect_asked([noise(0), noise(1)], ASKED, closed)
     assert closed.asked == [(2, ("cat", "cup", "dog"))]
     with pytest.raises(ResultError, match="got 1 images for 2"):
-        asked_for([noise(0)], ASKED, detector)
+        detect_asked([noise(0)], ASKED, detector)
+    assert detect_asked([noise(0)], [layout()], Finds())[0].instances == ()
 
 
 def test_average_precision_by_hand() -> None:
@@ -94,7 +96,7 @@ def test_grounding_dino_with_the_papers_thresholds(tmp_path: Path) -> None:
     detector = load_detector(save_grounding_dino(tmp_path), threshold=BOX_THRESHOLD, text_threshold=TEXT_THRESHOLD)
     asked = [layout(("dog", LEFT), ("cat", RIGHT))] * 2
     images = [noise(0), noise(1)]
-    seen = asked_for(images, asked, detector)
+    seen = detect_asked(images, asked, detector)
     assert all((one.score or 0) >= BOX_THRESHOLD for found in seen for one in found.instances)
     scores = echogen_coco(images, asked, detector, resamples(2, count=5))
     assert all(0 <= estimate.value <= 100 for estimate in scores.values())

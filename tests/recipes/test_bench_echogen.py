@@ -17,16 +17,20 @@ from scenograph.cli.bench_echogen import WAYS as WAY_NAMES
 from scenograph.errors import CheckpointError, ResultError
 from scenograph.judging.guidance_protocol import CEILING, Judges
 from scenograph.judging.results import read_results
+from scenograph.judging.reward import layout_reward
 from scenograph.layout import Box, Layout
 from scenograph.models import embedded
 from scenograph.painting.unified import UnifiedPainter
-from scenograph.recipes import bench_echogen, janus
+from scenograph.recipes import bench_echogen, echogen_readings, janus
 from scenograph.recipes.bench_echogen import BASELINES, PAIRS, TOKENS, EchogenBench, places_of
 from scenograph.recipes.bench_layouts import development_set
 from scenograph.recipes.bench_leak import WAYS
-from scenograph.recipes.echogen_readings import grounding_tallies, own_tally, referring_layout
+from scenograph.recipes.echogen_readings import grounding_tallies, referring_layout, reward_tally
 from scenograph.recipes.echogen_rows import TABLES
-from scenograph.unified.model import Unified
+from scenograph.training.cycle import grounded_boxes
+from scenograph.unified.model import Unified, load_unified
+from scenograph.unified.sampler import Sampling, sample_images
+from scenograph.unified.sequence import paint_sequence
 from scenograph.world.captions import Described
 from scenograph.world.scenes import Scene, SceneObject
 from tests.recipes.fakes import random_judges
@@ -86,9 +90,9 @@ def test_stages_beside_a_diffusion_row(
     assert list(rows) == ["plain", "1", "1+2", TOKENS, CEILING, "1+2 − 1"]
     measures = {"ap", "ap50", "ap75", "world_fid", "clip_s", "spatial", "colour", "texture", "shape"}
     assert measures <= set(rows["1"]) and measures <= set(rows["plain"]) and "spatial" in rows[CEILING]
-    assert {"own_iou", "acc50", "acc75", "acc90", "macc"} <= set(rows["1"]) and "macc" not in rows["plain"]
+    assert {"reward", "acc50", "acc75", "acc90", "macc"} <= set(rows["1"]) and "macc" not in rows["plain"]
     assert "macc" not in rows[TOKENS] and rows[TOKENS]["world_fid"] > rows[CEILING]["world_fid"]
-    assert rows["1+2 − 1"]["own_iou"] == pytest.approx(rows["1+2"]["own_iou"] - rows["1"]["own_iou"])
+    assert rows["1+2 − 1"]["reward"] == pytest.approx(rows["1+2"]["reward"] - rows["1"]["reward"])
     assert str(tmp_path) not in read_results(out)["command"] and "plain=sd" in read_results(out)["command"]
     assert "| 1+2 − 1 |" in readme.read_text() and "inconclusive" in readme.read_text()
     monkeypatch.setattr(UnifiedPainter, "paint", no_painting)
@@ -200,8 +204,20 @@ def test_readings_of_a_grounder_that_knows() -> None:
     knowing, blind = _Knowing(layouts[:1]), _Knowing([])
     assert grounding_tallies(scenes[:1], images[:1], knowing)["macc"].mean() == 100
     assert grounding_tallies(scenes, images, blind)["acc50"].mean() == 0
-    assert own_tally(images[:1], layouts[:1], knowing).mean() == 100
-    assert own_tally(images, layouts, blind).mean() == pytest.approx(8.0, abs=0.1)
+
+
+def test_the_reward_is_that_of_the_tokens_that_are_drawn(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unified = load_unified(trained / "janus-pmtp" / "model", device="cpu")
+    layouts, sampling = [scene.layout for scene in (_scene("a red dog", "a cat"), _scene("a dog"))], Sampling()
+    drawn = sample_images(
+        unified.model, [paint_sequence(unified.codec, one) for one in layouts], sampling=sampling, seeds=[3, 4]
+    )
+    captions = [[one.caption for one in layout.instances] for layout in layouts]
+    expected = map(layout_reward, layouts, grounded_boxes(unified, drawn.tokens_BN, captions))
+    tally = reward_tally(unified, layouts, [3, 4], sampling)
+    assert tally.total_N.tolist() == pytest.approx([100 * one for one in expected])
+    monkeypatch.setattr(echogen_readings, "REWARDED", 1)
+    assert reward_tally(unified, layouts, [3, 4], sampling).count_N.tolist() == [1, 0]
 
 
 def test_the_command_draws_a_sheet_and_refuses_in_one_line(

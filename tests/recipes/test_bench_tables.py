@@ -63,7 +63,7 @@ def test_guidance_tables_have_a_part_for_held_out_combinations() -> None:
 
 
 def test_echogen_tables_name_what_is_inconclusive() -> None:
-    stage = {"n": 4, "own_iou": 70.0, "mean_iou": 60.0, "macc": 40.0, "acc50": 50.0, "macc_ci": [30.0, 50.0]}
+    stage = {"n": 4, "reward": 70.0, "mean_iou": 60.0, "macc": 40.0, "acc50": 50.0, "macc_ci": [30.0, 50.0]}
     rows = [
         {"name": "plain", "n": 4, "ap": 10.0, "ap_ci": [9.0, 11.0], "mean_iou": 30.0},
         {"name": "1", "ap": 20.0, "ap_ci": [18.0, 22.0], **stage},

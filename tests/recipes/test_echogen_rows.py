@@ -44,8 +44,8 @@ def test_stage_3_differs_in_its_start_or_its_layouts_alone() -> None:
 
 def test_the_control_of_stage_2_differs_in_the_loop_alone() -> None:
     one = ABLATIONS["janus-unlooped"]
-    assert one.after == "janus-pmtp" and isinstance(one.recipe, DjoRecipe) and one.recipe.weight == 0
-    assert replace(one.recipe, name="janus-djo", weight=recipes.janus_djo().weight) == recipes.janus_djo()
+    assert one.after == "janus-pmtp" and isinstance(one.recipe, DjoRecipe) and not one.recipe.closed
+    assert replace(one.recipe, name="janus-djo", closed=True) == recipes.janus_djo()
 
 
 def test_ways_to_share_differ_in_nothing_else() -> None:

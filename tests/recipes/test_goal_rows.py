@@ -92,6 +92,9 @@ def test_a_row_is_trained_once_and_refused_after_its_base_has_changed(
     place = train_row(row, drawn, tmp_path)
     assert train_row(row, drawn, tmp_path) == place == tmp_path / "goal" / "ldm-0" / "model"
     assert len(trainings) == 1 and (Path(place) / DELTA).exists()
+    shorter = replace(row, recipe=replace(whole.recipe, plan=replace(whole.recipe.plan, steps=1, batch=2)))
+    with pytest.raises(TrainingError, match="trained for 2 steps, and rows that are compared for 1"):
+        train_row(shorter, drawn, tmp_path)
     with torch.no_grad():
         parts["vae"].post_quant_conv.bias += 0.5
     with pytest.raises(TrainingError, match="began from another checkpoint"):

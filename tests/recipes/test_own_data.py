@@ -68,7 +68,7 @@ def test_gligen_then_goal_and_a_picture(run: Run, folder: Path) -> None:
     given = options(folder, model=folder / "my-gligen", out=folder / "my-goal", clip=folder / "clip")
     status, _, err = run("train", "goal", *given, "--delta", "--checkpointing")
     assert status == 0, err
-    assert (folder / "my-goal" / DELTA).exists()
+    assert json.loads((folder / "my-goal" / DELTA).read_text())["base"] == str((folder / "my-gligen").resolve())
     goal = Painter.from_pretrained(folder / "my-goal", device="cpu")
     assert goal.pipeline.unet.config.attention_type == "gated"
     assert (folder / "run" / "goal" / "checkpoint.pt").exists()

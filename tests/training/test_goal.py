@@ -390,3 +390,11 @@ def test_two_processes_equal_one_with_double_batch(kind: str, tmp_path: Path) ->
     states = [torch.load(tmp_path / f / "checkpoint.pt", weights_only=True)["model"] for f in ("two", "one")]
     for name, tensor in states[0].items():
         assert torch.allclose(tensor, states[1][name], atol=2e-4), name
+
+
+def test_a_thing_that_only_the_cut_end_names_is_left_out() -> None:
+    tokenizer = pipeline().tokenizer
+    caption = "a dog in a room with " + "a red cup and a blue car, " * 12 + "and a dog"
+    dogs = tuple(Instance(caption="a dog", box=Box(0.5 * i, 0.2, 0.5 * i + 0.4, 0.6)) for i in range(2))
+    (group,) = named(tokenizer, Layout(caption=caption, instances=dogs)).groups
+    assert group.boxes == (dogs[0].box,)

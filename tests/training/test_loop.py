@@ -166,3 +166,9 @@ def test_a_changed_plan_is_on_the_card(tmp_path: Path) -> None:
     train(tmp_path, replace(PLAN, lr=5e-3))
     assert facts_of(tmp_path)["earlier plans"] == ["until step 7: lr 0.01"]
     assert facts_of(tmp_path)["learning rate"] == 5e-3
+
+
+def test_a_plan_ends_with_a_whole_update() -> None:
+    with pytest.raises(TrainingError, match="expected a multiple, such as 16"):
+        replace(PLAN, steps=10, accumulate=16)
+    assert replace(PLAN, steps=32, accumulate=16).steps == 32

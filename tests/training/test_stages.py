@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from scenograph.errors import TrainingError
+from scenograph.judging.reward import box_reward, layout_reward
 from scenograph.layout import Box, Instance, Layout
 from scenograph.recipes import world as recipes
 from scenograph.recipes.janus import stage_of
-from scenograph.training.cycle import CycleRecipe, _earned, box_reward, grounded_boxes, train_cycle
+from scenograph.training.cycle import CycleRecipe, grounded_boxes, train_cycle
 from scenograph.training.djo import DjoRecipe, train_djo
 from scenograph.training.loop import Plan
 from scenograph.training.paired import Paired
@@ -227,7 +228,7 @@ def test_a_single_update_is_the_first_of_several(tmp_path: Path, monkeypatch: py
 def test_the_order_of_equal_captions_earns_nothing_and_costs_nothing() -> None:
     left, right = Box(0.0, 0.0, 0.4, 1.0), Box(0.6, 0.0, 1.0, 1.0)
     dogs = Layout(caption="two dogs", instances=tuple(Instance(caption="a dog", box=box) for box in (left, right)))
-    assert _earned(dogs, [right, left], "iou") == _earned(dogs, [left, right], "iou") == pytest.approx(1)
+    assert layout_reward(dogs, [right, left]) == layout_reward(dogs, [left, right]) == pytest.approx(1)
     assert recipes.tiny_janus().sampling.guidance == PAINTING, "images are drawn as users draw them"
 
 

@@ -214,6 +214,11 @@ def test_the_loop_reaches_the_painter_through_the_image(model: Any) -> None:
     head = [name for name in found if "generation_head" in name]
     assert head and all(float(found[name].abs().sum()) > 0 for name in head)
     assert float(found["model.generation_embeddings.weight"].abs().sum()) > 0
+    cut = djo_loss(model, painting, grounding, noise_BNV=noise(), tau=1.0, closed=False)
+    torch.testing.assert_close(cut.total, loss.total)
+    found = gradients(model, cut.layout.mean)  # grounding still learns, the painter's head nothing
+    assert not any(name in found and float(found[name].abs().sum()) for name in head)
+    assert float(found["model.language_model.embed_tokens.weight"].abs().sum()) > 0
 
 
 def test_samples_seen_through_the_tower_leave_the_painter_alone(model: Any) -> None:

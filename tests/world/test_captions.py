@@ -2,7 +2,7 @@
 
 import pytest
 
-from scenograph.world.captions import attributes_of
+from scenograph.world.captions import attributes_of, noun_of
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,20 @@ from scenograph.world.captions import attributes_of
 )
 def test_attributes_of(caption: str, expected: dict[str, str]) -> None:
     assert attributes_of(caption) == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "noun"),
+    [
+        ("puppy", "dog"),
+        ("a small brown dog", "dog"),
+        ("stuffed bear", "teddy bear"),
+        ("two planes", "airplane"),
+        ("Television", "tv"),
+        ("a hot dog", None),
+        ("a table with a cup on it", None),
+        ("a bus stop", None),
+    ],
+)
+def test_noun_of(label: str, noun: str | None) -> None:
+    assert noun_of(label) == noun

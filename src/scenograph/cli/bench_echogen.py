@@ -61,10 +61,10 @@ def _names(text: str | None) -> tuple[str, ...]:
     help="Paint other held-out scenes and ask judge B: for choosing options, not for reporting.",
 )
 @click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Of the diffusion rows.")
-@click.option("--cfg", type=float, default=7.5, show_default=True, help="Of the diffusion rows.")
+@click.option("--cfg", type=float, default=7.5, show_default=True, help="Of tiny-sd's rows; gated ones have theirs.")
 @dtype_option
 @_UNIFIED_CFG
-@click.option("--temperature", type=float, default=0.7, show_default=True, help="Of the unified model's pictures.")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Of the unified model's pictures.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @_SEED
 @click.option("--device", metavar="NAME")

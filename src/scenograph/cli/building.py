@@ -165,11 +165,14 @@ def _painter(name: str, options: dict[str, Any]) -> PicturePainter:
         given = {key: options[key] for key in ("size", "quality", "timeout") if options[key] is not None}
         return ImageEndpoint(model=name.removeprefix(_ENDPOINT), base_url=options["base_url"], **given)
     from scenograph.datasets.goal2k.painting import PainterPictures
+    from scenograph.models.families import is_unified
     from scenograph.models.gated import is_gated
     from scenograph.painting import Painter
     from scenograph.planning.grammar_planner import GrammarPlanner
 
     note(f"loading {name}")
+    if is_unified(name):
+        return _unified(name, options)
     painter = Painter.from_pretrained(name, device=options["device"])
     given = {name: value for name, value in painter.defaults.items() if name != "method"}
     given |= {"guidance": options["method"], "steps": options["steps"] or 50, "batch_size": options["batch_size"] or 4}
@@ -177,11 +180,23 @@ def _painter(name: str, options: dict[str, Any]) -> PicturePainter:
     return PainterPictures(painter, given, planner=GrammarPlanner() if planned else None)
 
 
+def _unified(name: str, options: dict[str, Any]) -> PicturePainter:
+    from scenograph.datasets.goal2k.painting import PainterPictures
+    from scenograph.painting.unified import UnifiedPainter
+    from scenograph.planning.grammar_planner import GrammarPlanner
+
+    if options["method"] != _PLANNED or options["steps"] is not None:
+        wrong = "--steps" if options["steps"] is not None else f"--method {options['method']}"
+        raise DatasetError(f"{wrong} belongs to diffusion, and {name!r} is a unified model; leave it out")
+    painter = UnifiedPainter.from_pretrained(name, device=options["device"])
+    return PainterPictures(painter, {"batch_size": options["batch_size"] or 4}, planner=GrammarPlanner())
+
+
 def _grounder(name: str, device: str | None) -> Detector:
-    from scenograph.grounding.detector import load_detector
+    from scenograph.grounding.named import load_grounder
 
     note(f"loading {name}")
-    return load_detector(name, device=device)
+    return load_grounder(name, device=device)
 
 
 def _wording(options: dict[str, Any]) -> Any:

@@ -102,12 +102,12 @@ def _layout_in(picture: Path) -> Layout:
 
 
 def read_image(file: Path) -> Image:
-    """A picture as RGB. Raises ImageError when it cannot be read."""
-    from PIL import Image
+    """A picture as RGB, upright as its EXIF says. Raises ImageError when it cannot be read."""
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(file) as image:
-            return image.convert("RGB")
+            return ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ImageError(

@@ -105,7 +105,7 @@ _OPTIONS = (
     click.option(
         "--image-temperature",
         type=float,
-        help="Of a unified model's image tokens, default 0.7 for tiny-janus, else 1; 0 takes the likeliest.",
+        help="Of a unified model's image tokens; default 1, 0 takes the likeliest.",
     ),
     click.option("--top-k", type=int, help="A unified model draws among the K likeliest tokens; default 0 is all."),
     click.option("--top-p", type=float, help="… among the likeliest with this share together; default 1."),

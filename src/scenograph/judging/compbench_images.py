@@ -193,11 +193,17 @@ def _seen(
 ) -> list[Layout]:
     if evaluators.detector is None:
         raise _missing("detector", prompts)
-    named = [(p.relation.first, p.relation.second) if p.relation else tuple(n for n, _ in p.counts) for p in prompts]
-    words = [[aliases.get(noun, noun) for noun in nouns] for nouns in named]
+    words = [[aliases.get(noun, noun) for noun in _nouns(prompt)] for prompt in prompts]
     return sightings(
         images, words, evaluators.detector, confidence=evaluators.confidence, suppression=evaluators.suppression
     )
+
+
+def _nouns(prompt: CompPrompt) -> tuple[str, ...]:
+    """What a prompt's boxes decide; a prompt of counts may also state a relation, which is not scored."""
+    if prompt.counts:
+        return tuple(noun for noun, _ in prompt.counts)
+    return (prompt.relation.first, prompt.relation.second) if prompt.relation else ()
 
 
 def _missing(what: str, prompts: Sequence[CompPrompt]) -> ResultError:

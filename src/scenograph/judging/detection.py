@@ -24,7 +24,7 @@ from PIL import Image
 from scenograph.errors import ResultError
 from scenograph.judging.bootstrap import Estimate, Floats, Tally
 from scenograph.layout import Instance, Layout
-from scenograph.world.captions import attributes_of
+from scenograph.world.captions import noun_of
 
 __all__ = [
     "FOUND_IOU",
@@ -33,6 +33,7 @@ __all__ = [
     "Detector",
     "Match",
     "canonical",
+    "detect_asked",
     "found_tally",
     "iou_tally",
     "match",
@@ -79,11 +80,24 @@ def canonical(layouts: Sequence[Layout], labels: Sequence[str] | None) -> list[L
     def named(instance: Instance) -> Instance:
         if instance.label in known:
             return instance
-        words = (instance.label, instance.caption)
-        noun = next((n for w in words if (n := attributes_of(w).get("noun")) in known), None)
-        return replace(instance, label=noun) if noun else instance
+        noun = noun_of(instance.label)
+        return replace(instance, label=noun) if noun and noun in known else instance
 
     return [replace(layout, instances=tuple(map(named, layout.instances))) for layout in layouts]
+
+
+def detect_asked(images: Sequence[Image.Image], asked: Sequence[Layout], detector: Detector) -> list[Layout]:
+    """What a detector sees of all its own labels, or with an open vocabulary of each picture's: what it is asked for
+    in one picture must not depend on the others. Raises ResultError for unequal lists.
+    """
+    if len(images) != len(asked):
+        raise ResultError(f"got {len(images)} images for {len(asked)} asked layouts; give one image for each")
+    words = [tuple(detector.labels or dict.fromkeys(one.label for one in layout.instances)) for layout in asked]
+    seen = {i: Layout(caption="nothing", instances=()) for i, those in enumerate(words) if not those}
+    for vocabulary in dict.fromkeys(those for those in words if those):
+        alike = [index for index, those in enumerate(words) if those == vocabulary]
+        seen |= dict(zip(alike, detector.detect([images[i] for i in alike], vocabulary), strict=True))
+    return [seen[index] for index in range(len(images))]
 
 
 def match(asked: Layout, seen: Layout, *, min_score: float = MATCH_SCORE) -> list[Match]:

@@ -18,27 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from scenograph.errors import ResultError
 from scenograph.judging.bootstrap import Estimate
 from scenograph.judging.clip import ClipScorer, clip_tally
-from scenograph.judging.detection import Coco, Detector, canonical
+from scenograph.judging.detection import Coco, Detector, canonical, detect_asked
 from scenograph.judging.fid import frechet_estimate
 from scenograph.layout import Layout
 
-__all__ = ["BOX_THRESHOLD", "TEXT_THRESHOLD", "asked_for", "echogen_coco"]
+__all__ = ["BOX_THRESHOLD", "TEXT_THRESHOLD", "echogen_coco"]
 
 BOX_THRESHOLD, TEXT_THRESHOLD = 0.3, 0.25
 _FID_RESAMPLES = 200  # an eigendecomposition each
-
-
-def asked_for(images: Sequence[Image.Image], asked: Sequence[Layout], detector: Detector) -> list[Layout]:
-    """What the detector sees of each picture's own labels, or of its own. Raises ResultError for unequal lists."""
-    if len(images) != len(asked):
-        raise ResultError(f"got {len(images)} images for {len(asked)} asked layouts; give one image for each")
-    if detector.labels is not None:
-        return detector.detect(images, detector.labels)
-    words = [list(dict.fromkeys(one.label for one in layout.instances)) for layout in asked]
-    return [detector.detect([image], those)[0] for image, those in zip(images, words, strict=True)]
 
 
 def echogen_coco(
@@ -56,7 +45,7 @@ def echogen_coco(
     Raises ResultError: unequal lists, nothing asked, or a reference of fewer than two images.
     """
     named = canonical(asked, detector.labels)
-    scores = Coco(named, asked_for(images, named, detector)).estimates(weights_RN)
+    scores = Coco(named, detect_asked(images, named, detector)).estimates(weights_RN)
     estimates = {metric: scores[metric] for metric in ("ap", "ap50", "ap75")}
     if clip is not None:
         cosine = clip_tally(images, asked, clip).estimate(weights_RN)

@@ -35,7 +35,7 @@ from scenograph.judging.attributes import Reader, attribute_tallies
 from scenograph.judging.bootstrap import Estimate, Tally, difference, resamples
 from scenograph.judging.clip import ClipScorer, clip_floor, clip_tally, region_clip_floor, region_clip_tally
 from scenograph.judging.combinations import HALVES
-from scenograph.judging.detection import Coco, Detector, canonical, found_tally, iou_tally
+from scenograph.judging.detection import Coco, Detector, canonical, detect_asked, found_tally, iou_tally
 from scenograph.judging.fid import SCALE, frechet_estimate, kernel_distance
 from scenograph.judging.readings import kept_reading, reading_key
 from scenograph.layout import Layout
@@ -174,8 +174,7 @@ def measure(
     weights_RN: NDArray[np.int64],
 ) -> dict[str, Estimate]:
     """Every metric of one set of images with its resamples. `asked` has labels the detector knows (`canonical`)."""
-    vocabulary = judges.detector.labels or sorted({one.label for layout in asked for one in layout.instances})
-    seen = judges.detector.detect(images, vocabulary)
+    seen = detect_asked(images, asked, judges.detector)
     estimates = Coco(asked, seen).estimates(weights_RN)
     tallies = {"mean_iou": iou_tally(asked, seen), "clip_s": clip_tally(images, asked, judges.clip)}
     tallies["region_clip_s"] = region_clip_tally(images, asked, judges.clip)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from scenograph.judging.attributes import Reader, asked_attributes, crop
 from scenograph.judging.clip import REGION_MARGIN, ClipScorer
-from scenograph.judging.detection import FOUND_IOU, MATCH_SCORE, Detector, canonical, match
+from scenograph.judging.detection import FOUND_IOU, MATCH_SCORE, Detector, canonical, detect_asked, match
 from scenograph.layout import Box, Instance, Layout
 
 __all__ = ["InstanceScore", "Scores", "judge_image", "judge_images"]
@@ -87,10 +87,9 @@ def judge_images(
     *,
     min_score: float = MATCH_SCORE,
 ) -> list[Scores]:
-    """`judge_image` for many images, with one detector call for all of them."""
+    """`judge_image` for many images. Raises ResultError for unequal lists."""
     asked = canonical(layouts, detector.labels)
-    words = detector.labels or sorted({one.label for layout in asked for one in layout.instances})
-    seen = detector.detect(images, words)
+    seen = detect_asked(images, asked, detector)
     return [_score(*one, reader, clip, min_score) for one in zip(images, asked, seen, strict=True)]
 
 

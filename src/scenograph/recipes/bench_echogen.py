@@ -34,18 +34,19 @@ from scenograph.judging.layoutsam import layoutsam_tallies
 from scenograph.judging.layoutsam_world import WorldAsker
 from scenograph.judging.results import check_markers, check_out, commit, write_results
 from scenograph.layout import Layout
-from scenograph.models.embedded import WINWINLAY, embedded_path, is_embedded
+from scenograph.models.embedded import PREFERRED, WINWINLAY, embedded_path, is_embedded
 from scenograph.painting import Painter
 from scenograph.painting.unified import UnifiedPainter
 from scenograph.recipes.bench_guidance import judge, judges_digest
 from scenograph.recipes.bench_layouts import LayoutSet, development_set, drawn_set
 from scenograph.recipes.bench_tables import echogen_tables, write_tables
-from scenograph.recipes.echogen_readings import grounding_tallies, own_tally
+from scenograph.recipes.echogen_readings import grounding_tallies, reward_tally
 from scenograph.recipes.echogen_rows import TABLES
 from scenograph.recipes.fingerprints import code_digest, weights_digest
 from scenograph.recipes.janus import stage_of
 from scenograph.unified.model import Unified, load_unified
 from scenograph.unified.pictures import image_tokens, paint_tokens, pictures, pixels
+from scenograph.unified.sampler import Sampling
 
 __all__ = ["BASELINES", "PAIRS", "TOKENS", "EchogenBench", "places_of", "run"]
 
@@ -77,7 +78,8 @@ class EchogenBench:
     Attributes:
         rows: of the table; empty means all.
         checkpoints: (row, folder or embedded name) instead of where its training left it.
-        steps, cfg, dtype: of the diffusion rows.
+        steps, dtype: of the diffusion rows.
+        cfg: of tiny-sd's rows; GLIGEN and GOAL paint with the options that were chosen for them (`PREFERRED`).
         unified_cfg, temperature: of the unified model's sampling.
         development: other layouts and judge B, for choosing these numbers.
     """
@@ -90,7 +92,7 @@ class EchogenBench:
     cfg: float = 7.5
     dtype: str | None = None
     unified_cfg: float = 3.0
-    temperature: float = 0.7
+    temperature: float = 1.0
     batch_size: int = 16
     seed: int = 0
     resamples: int = 1000
@@ -145,7 +147,7 @@ def run(
     judged_by = None
     if judges is None:
         judges = judge("b" if bench.development else "a", device)
-        judged_by = judges_digest(judges, "grounding", "unified", "recipes/echogen_readings.py")
+        judged_by = judges_digest(judges, "grounding", "unified", "recipes/echogen_readings.py", "training/cycle.py")
     rows = {name: _row(bench, name, place, device) for name, place in places.items()}
     if token_models := [row.unified for row in rows.values() if row.unified]:
         rows[TOKENS] = _tokens_row(bench, token_models[0], chosen)
@@ -162,7 +164,7 @@ def run(
         batch_size=bench.batch_size,
         count=bench.resamples,
         report=report,
-        also=_readings(chosen, rows, judges, report),
+        also=_readings(bench, chosen, rows, judges, report),
         judged_by=judged_by,
     )
     what = "EchoGen on the small world: held-out layouts painted and drawn scenes grounded, judged by judge "
@@ -220,18 +222,17 @@ def _row(bench: EchogenBench, name: str, place: str | Path, device: str | None) 
 
 def _diffusion_row(bench: EchogenBench, name: str, place: str | Path, device: str | None) -> _Row:
     painter = Painter.from_pretrained(place, device=device, dtype=bench.dtype)
-    pipeline, method = painter.pipeline, BASELINES[name][1]
-    beta = 1.0 if hasattr(pipeline.unet, "position_net") else None
+    (model, method), pipeline = BASELINES[name], painter.pipeline
+    own = PREFERRED[model]
+    cfg, beta = own.get("cfg", bench.cfg), own.get("gligen_beta")
 
     def paint(layouts: Sequence[Layout], seeds: Sequence[int]) -> list[Image.Image]:
-        options: dict[str, Any] = {"steps": bench.steps, "cfg": bench.cfg, "gligen_beta": beta, "progress": False}
+        options: dict[str, Any] = {"steps": bench.steps, "cfg": cfg, "gligen_beta": beta, "progress": False}
         painted = painter.paint(layouts, guidance=method, seeds=list(seeds), batch_size=len(layouts), **options)
         return [one.image for one in painted]
 
     weights = weights_digest([pipeline.unet, pipeline.vae, pipeline.text_encoder])
-    return _Row(
-        paint=paint, settings=json.dumps([weights, code_digest("painting"), method, bench.steps, bench.cfg, beta])
-    )
+    return _Row(paint=paint, settings=json.dumps([weights, code_digest("painting"), method, bench.steps, cfg, beta]))
 
 
 def _unified_row(bench: EchogenBench, place: str | Path, device: str | None) -> _Row:
@@ -260,7 +261,7 @@ def _tokens_row(bench: EchogenBench, unified: Unified, chosen: LayoutSet) -> _Ro
 
 
 def _readings(
-    chosen: LayoutSet, rows: Mapping[str, _Row], judges: Judges, report: Callable[[str], None]
+    bench: EchogenBench, chosen: LayoutSet, rows: Mapping[str, _Row], judges: Judges, report: Callable[[str], None]
 ) -> Callable[[str, Sequence[Image.Image]], dict[str, Tally]]:
     asked = canonical(chosen.layouts, judges.detector.labels)
     drawn = chosen.ceiling()
@@ -270,9 +271,9 @@ def _readings(
         row = rows.get(name)
         if row is not None and row.unified is not None:
             report(f"{name}: grounding")
-            # The reward grounds image tokens; a picture that is there is seen through the tower.
-            echo = UnifiedGrounder(row.unified, through="tokens")
-            found["own_iou"] = own_tally(images, chosen.layouts, echo)
+            sampling = Sampling(guidance=bench.unified_cfg, temperature=bench.temperature)
+            seeds = [bench.seed + index for index in range(len(chosen.layouts))]
+            found["reward"] = reward_tally(row.unified, chosen.layouts, seeds, sampling)
             found |= grounding_tallies(chosen.scenes, drawn, UnifiedGrounder(row.unified))
         return found
 

@@ -86,7 +86,10 @@ _PARSING = {
     "reacc_dropped": "dropped",
     "reacc_doubled": "doubled",
 }
-_ECHO = {"mean_iou": "IoU of what it painted, judge A", "own_iou": "the same by the model itself, its reward"}
+_ECHO = {
+    "mean_iou": "IoU of what it painted, judge A",
+    "reward": "the same by the model itself on its image tokens, its reward",
+}
 _NSR1K = {
     "counting": {
         "n": "prompts",
@@ -198,7 +201,7 @@ def echogen_tables(content: Content) -> dict[str, str]:
     grounding = [row for row in values if "macc" in row]
     parts = [_table([_narrow(row, "ap_ci") for row in values], _ECHOGEN)]
     parts += [_table([_narrow(row, "macc_ci") for row in grounding], {**_GROUNDING, **_ECHO})]
-    parts += [_differences(content["rows"], {**_ECHOGEN, "own_iou": "its own IoU", "macc": "mAcc"})]
+    parts += [_differences(content["rows"], {**_ECHOGEN, "reward": "reward", "macc": "mAcc"})]
     words = str(content["command"]).split()
     table = words[words.index("--table") + 1] if "--table" in words else "main"
     marker = "echogen-small-world" if table == "main" else f"echogen-{table}"

@@ -1,12 +1,12 @@
 """What EchoGen's tables read beside AP, FID, CLIP and LayoutSAM-Eval: the model's own echo, and grounding on drawn
 scenes.
 
-    own_iou     the reward: mean IoU of the boxes that the model itself grounds on its pictures. Painter and grounder
-                share weights and can collude, so it stands beside judge A's numbers, never for them
+    reward      stage 3's: mean IoU of the boxes that the model itself grounds on the image tokens it draws. Painter and
+                grounder share weights and can collude, so it stands beside judge A's numbers, never for them
     acc50 …     Ref-L4's measures on drawn scenes, one expression at a time
 
-The reward grounds the image tokens that were drawn; here the kept picture is encoded again. An expression is asked for
-on a drawn scene only when nothing else there answers to it.
+Tokens are drawn again for the reward: half of them come back changed from a picture that is encoded. An expression is
+asked for on a drawn scene only when nothing else there answers to it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from PIL import Image
 
 from scenograph.judging.bootstrap import Tally
 from scenograph.judging.detection import Detector
 from scenograph.judging.referring import PhraseGrounder, grounded_boxes, referring_tallies
+from scenograph.judging.reward import layout_reward
 from scenograph.layout import Layout
+from scenograph.training import cycle
+from scenograph.unified.model import Unified
+from scenograph.unified.sampler import Sampling, sample_images
+from scenograph.unified.sequence import paint_sequence
 from scenograph.world.captions import attributes_of
 from scenograph.world.scenes import Scene
 
-__all__ = ["GROUNDING", "grounding_tallies", "own_tally", "referring_layout"]
+__all__ = ["GROUNDING", "REWARDED", "grounding_tallies", "referring_layout", "reward_tally"]
 
 GROUNDING = ("acc50", "acc75", "acc90", "macc")
 """The measures of grounding drawn scenes."""
+REWARDED = 250
+"""Layouts that the reward is measured on, the first."""
+_BATCH = 16
 
 
-def own_tally(images: Sequence[Image.Image], asked: Sequence[Layout], grounder: PhraseGrounder | Detector) -> Tally:
-    """Mean IoU in percent of the asked boxes and those that come back, all expressions of a picture asked at once."""
-    sized = [replace(layout, size=image.size) for layout, image in zip(asked, images, strict=True)]
-    return referring_tallies(sized, grounded_boxes(images, sized, grounder, together=True))["iou"]
+@torch.no_grad()
+def reward_tally(unified: Unified, layouts: Sequence[Layout], seeds: Sequence[int], sampling: Sampling) -> Tally:
+    """In percent, of the first `REWARDED` layouts; the others count nothing."""
+    earned: list[list[float]] = []
+    for start in range(0, min(len(layouts), REWARDED), _BATCH):
+        part = slice(start, min(start + _BATCH, REWARDED))
+        prefixes = [paint_sequence(unified.codec, one) for one in layouts[part]]
+        nulls = [unified.null(one) for one in prefixes] if sampling.is_guided else None
+        drawn = sample_images(unified.model, prefixes, nulls=nulls, sampling=sampling, seeds=seeds[part])
+        phrases = [[one.caption for one in layout.instances] for layout in layouts[part]]
+        found = cycle.grounded_boxes(unified, drawn.tokens_BN, phrases)
+        earned += [[100 * layout_reward(one, boxes)] for one, boxes in zip(layouts[part], found, strict=True)]
+    return Tally.of([*earned, *([] for _ in layouts[REWARDED:])])
 
 
 def referring_layout(scene: Scene) -> Layout:

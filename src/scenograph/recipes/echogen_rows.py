@@ -1,7 +1,7 @@
 """The rows of EchoGen's tables as trainings beside tiny-janus' own, which are `recipes.embedded`'s.
 
-    main     stages 1, 1+2, 1+3 and 1+2+3 (Table 4): 1+3 is `janus-cycle`; `janus-unlooped` is stage 2 without its loop
-             (λ = 0), which tells what the loop gives from what more steps give
+    main     stages 1, 1+2, 1+3 and 1+2+3 (Table 4): 1+3 is `janus-cycle`; `janus-unlooped` is stage 2 with its loop cut
+             (no gradient through the drawn image), which tells what the loop gives from what more steps give
     layouts  stage 3 on real, random and planned layouts (Table 5): `janus-random`, `janus-planned`
     entry    stages 2 and 3 entered early (Figure 5): `entry-1000` is stage 1 after so few steps, `-djo` and `-cycle`
              are short stages after it; `entry-all-…` are those after the whole stage 1
@@ -26,7 +26,7 @@ from scenograph.datasets.drawn import draw_scenes
 from scenograph.errors import TrainingError
 from scenograph.recipes import janus
 from scenograph.recipes import world as recipes
-from scenograph.recipes.embedded import ORDER, train_embedded
+from scenograph.recipes.embedded import ORDER, processes, train_embedded
 from scenograph.training.cycle import CycleRecipe, train_cycle
 from scenograph.training.djo import DjoRecipe, train_djo
 from scenograph.training.loop import Plan, facts_of
@@ -58,7 +58,7 @@ def _shortened(plan: Plan, steps: int) -> Plan:
 
 def _ablations() -> dict[str, Training]:
     cycle, djo, pmtp = recipes.tiny_janus(), recipes.janus_djo(), recipes.janus_pmtp()
-    unlooped = replace(djo, name="janus-unlooped", weight=0.0)
+    unlooped = replace(djo, name="janus-unlooped", closed=False)
     found = {"janus-unlooped": Training(recipe=unlooped, after="janus-pmtp")}
     found["janus-cycle"] = Training(recipe=replace(cycle, name="janus-cycle"), after="janus-pmtp")
     for layouts in ("random", "planned"):
@@ -133,18 +133,22 @@ def train_ablation(name: str, run: str | Path, *, steps: int | None = None, thre
 
 def train_row(one: Training, run: Path) -> Path:
     """The model of a training: trained, or gone on with, where it is not there or not at its plan's end."""
-    folder = run / one.recipe.name
+    folder, process = run / one.recipe.name, processes()
     out = folder / "model"
     facts = facts_of(folder)
-    if out.exists() and (not facts or facts["steps"] >= one.recipe.plan.steps):
+    done = out.exists() and (not facts or facts["steps"] >= one.recipe.plan.steps)
+    process.wait_for_everyone()  # the first to be done must not change what another one finds
+    if done:
         return out
     unified = _begun(one, run)
     _trained(one, unified, run)
-    partial = out.with_name("model.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    janus.save_janus(unified, partial)
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    if process.is_main_process:  # every process has made the same model
+        partial = out.with_name("model.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        janus.save_janus(unified, partial)
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    process.wait_for_everyone()
     return out
 
 
@@ -188,5 +192,6 @@ def _trained(one: Training, unified: Unified, run: Path) -> None:
 
 def _paired(unified: Unified, run: Path) -> Paired:
     """What tiny-janus learns from."""
-    drawn = draw_scenes(run / "scenes-train", _SCENES, seed=0, split="train")
-    return paired_scenes(drawn, cache_tokens(unified, drawn, run / "tokens.npy", count=janus.PAIRS))
+    with processes().main_process_first():
+        drawn = draw_scenes(run / "scenes-train", _SCENES, seed=0, split="train")
+        return paired_scenes(drawn, cache_tokens(unified, drawn, run / "tokens.npy", count=janus.PAIRS))

@@ -57,7 +57,7 @@ from scenograph.training.vq import train_vq
 from scenograph.unified.model import Unified, load_unified
 from scenograph.world.scenes import Split
 
-__all__ = ["ORDER", "publish", "train_embedded"]
+__all__ = ["ORDER", "processes", "publish", "train_embedded"]
 
 # Painters and judge B see the training split only; judge A, which reports, sees everything.
 _SCENES: dict[Split, tuple[int, int]] = {"train": (100_000, 0), "all": (40_000, 1)}
@@ -78,7 +78,7 @@ _PARTS = {
 _STAGES = ("janus-pmtp", "janus-djo", "tiny-janus")
 
 
-def _processes() -> PartialState:
+def processes() -> PartialState:
     """The processes of this training, as `Accelerator` would make them: it alone reads this variable."""
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
@@ -112,13 +112,13 @@ class _Site:
 
     def drawn(self, split: Split) -> DrawnScenes:
         count, seed = _SCENES[split]
-        with _processes().main_process_first():  # the other processes of a training find them drawn
+        with processes().main_process_first():  # the other processes of a training find them drawn
             return draw_scenes(self.run / f"scenes-{split}", count, seed=seed, split=split, workers=self.workers)
 
     def latents(self, vae: AutoencoderKL, drawn: DrawnScenes) -> np.ndarray:
         """What the diffusion models learn from."""
         count = self.recipe("tiny-sd").scenes
-        with _processes().main_process_first():
+        with processes().main_process_first():
             return cache_latents(vae, drawn, self.run / "latents.npy", count=count)
 
     def recipe(self, name: str) -> Any:
@@ -217,7 +217,7 @@ def _vq(site: _Site, name: str, out: Path) -> None:
 
 def _paired(site: _Site, unified: Unified) -> Paired:
     drawn = site.drawn("train")
-    with _processes().main_process_first():
+    with processes().main_process_first():
         tokens = cache_tokens(unified, drawn, site.run / "tokens.npy", count=janus.PAIRS)
     return paired_scenes(drawn, tokens)
 
@@ -337,7 +337,7 @@ def train_embedded(
         torch.set_num_threads(threads)
     site = _Site(run=Path(run), steps=steps, workers=threads or os.cpu_count() or 1, warm=warm)
     story, _, _ = _STORIES[name]
-    path, process = site.folder(name) / "model", _processes()
+    path, process = site.folder(name) / "model", processes()
     wanted = not path.exists() or _unfinished(site, name)
     process.wait_for_everyone()  # the first to be done must not change what another one finds
     if wanted:

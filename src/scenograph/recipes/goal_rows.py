@@ -106,7 +106,12 @@ def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
     out = folder / "model"
     _, pipeline = load_pipeline("tiny-gligen", device="cpu", dtype=torch.float32)
     check_base(folder, pipeline, losses_of(row.recipe))
-    if (out / DELTA).exists() and facts_of(folder).get("steps", row.recipe.plan.steps) >= row.recipe.plan.steps:
+    steps, planned = facts_of(folder).get("steps", row.recipe.plan.steps), row.recipe.plan.steps
+    if steps > planned:
+        raise TrainingError(
+            f"{folder} is trained for {steps} steps, and rows that are compared for {planned}; name another run"
+        )
+    if (out / DELTA).exists() and steps == planned:
         return out
     _, plain = load_pipeline("tiny-sd", device="cpu", dtype=torch.float32)
     latents = cache_latents(pipeline.vae, drawn, run / "latents.npy", count=recipes.tiny_sd().scenes)

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 
 from scenograph.datasets.sources import read_training_data
 from scenograph.errors import TrainingError
@@ -71,6 +73,7 @@ def train_on_data(
     """
     if threads:
         torch.set_num_threads(threads)
+    plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
     pipeline = _loaded(kind, model)
     size = _checked(resolution or min(default_size(pipeline)), pipeline)
     pictures = read_training_data(data, images=images, captions=captions, size=size, fit=fit, mirror=mirror)
@@ -79,11 +82,12 @@ def train_on_data(
     base = {name: tensor.clone() for name, tensor in pipeline.unet.state_dict().items()} if delta else {}
     folder = run / kind
     losses = {"gligen": f"hints {hints}", "goal": f"alpha {alpha}, beta {beta}, grounded {grounded}, clip {clip}"}[kind]
-    several = Accelerator(mixed_precision=mixed_precision)
+    # One process encodes while the others wait, on a large data set for hours.
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=2))
+    several = Accelerator(mixed_precision=mixed_precision, kwargs_handlers=[patience])
     with several.main_process_first():
         check_base(folder, pipeline, losses)
         encoded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
-    plan = _plan(steps, batch, lr, accumulate, mixed_precision, seed)
     recipe: GligenRecipe | GoalRecipe = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints)
     if kind == "goal":
         recipe = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, grounded=grounded)
@@ -130,7 +134,8 @@ def _save(pipeline: Any, unet: Any, base: dict[str, torch.Tensor], out: Path, mo
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     if base:
-        save_delta(unet, base, partial, name=model)
+        # A folder by its whole path: the delta is loaded from elsewhere.
+        save_delta(unet, base, partial, name=str(Path(model).resolve()) if Path(model).exists() else model)
     else:
         pipeline.register_modules(unet=unet)
         pipeline.to("cpu").save_pretrained(partial)

@@ -142,24 +142,30 @@ def up_block_sides(unet: Any, side: int | None = None) -> dict[str, int]:
 
 
 def named(tokenizer: Any, layout: Layout) -> TokenLayout:
-    """The tokens of the instances that the caption names; a training does not extend its captions."""
-    present = tuple(one for one in layout.instances if _is_told(tokenizer, replace(layout, instances=(one,))))
-    if not present:
-        return TokenLayout(groups=())
-    said = replace(layout, instances=present)
-    return locate(tokenizer, said.prompt(), said)
+    """The tokens of the instances that the caption names within the text encoder's window, what is beyond being cut; a
+    training does not extend its captions.
+    """
+    if (whole := _located(tokenizer, layout)) is not None:
+        return whole
+    told, found = layout.instances[:0], TokenLayout(groups=())
+    for one in layout.instances:
+        # With those before it: of two things of one name, the second may stand for a word that is cut.
+        more = replace(layout, instances=(*told, one))
+        located = _located(tokenizer, more)
+        if located is not None:
+            told, found = more.instances, located
+    return found
 
 
-def _is_told(tokenizer: Any, alone: Layout) -> bool:
-    """Whether a caption names its one instance, within the text encoder's window; what is beyond was cut."""
-    prompt = alone.prompt()
+def _located(tokenizer: Any, layout: Layout) -> TokenLayout | None:
+    """None unless the caption names every instance, within the window."""
+    prompt = layout.prompt()
     if prompt.appended:
-        return False
+        return None
     try:
-        locate(tokenizer, prompt, alone)
+        return locate(tokenizer, prompt, layout)
     except PhraseError:
-        return False
-    return True
+        return None
 
 
 def attention_alignment(

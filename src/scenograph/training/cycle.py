@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scenograph.judging.referring import in_asked_order
-from scenograph.layout import Box, Instance, Layout
+from scenograph.judging.reward import Reward, layout_reward
+from scenograph.layout import Box, Layout
 from scenograph.training.grpo import GrpoLoss, group_advantages, grpo_loss
 from scenograph.training.loop import Plan, Run
 from scenograph.training.paired import Stage
@@ -28,9 +28,8 @@ from scenograph.unified.sampler import Sampling, sample_images, sample_text
 from scenograph.unified.scoring import image_log_probs
 from scenograph.unified.sequence import TokenSequence, ground_sequence, paint_sequence
 
-__all__ = ["CycleRecipe", "Reward", "box_reward", "grounded_boxes", "train_cycle"]
+__all__ = ["CycleRecipe", "grounded_boxes", "train_cycle"]
 
-Reward = Literal["iou", "l1", "mixed"]
 Layouts = Callable[[np.random.Generator], Layout]
 
 
@@ -41,6 +40,7 @@ class CycleRecipe:
     Attributes:
         group: G, images of one layout.
         reward: of a box that came back: IoU, 1 − ℓ1, or their mean.
+        scaled: divide advantages by their group's deviation (Shao et al.); the paper does not.
         updates: gradient steps on one rollout; with one the ratio is 1 and the clip does nothing.
         epsilon, beta: ε of the clip, β of the divergence from the reference.
         sampling: how images are drawn, and scored.
@@ -51,20 +51,12 @@ class CycleRecipe:
     plan: Plan
     group: int = 8
     reward: Reward = "iou"
+    scaled: bool = False
     updates: int = 1
     epsilon: float = 0.2
     beta: float = 0.01
     sampling: Sampling = field(default_factory=Sampling)
     frozen_grounder: bool = False
-
-
-def box_reward(asked: Box, found: Box, reward: Reward) -> float:
-    """How well a box came back, 0 to 1: a discrepancy d = 1 − IoU or mean |Δside| enters as 1 − d."""
-    iou = asked.iou(found)
-    if reward == "iou":
-        return iou
-    l1 = 1 - sum(abs(a - b) for a, b in zip(asked, found, strict=True)) / 4
-    return l1 if reward == "l1" else (iou + l1) / 2
 
 
 def grounded_boxes(unified: Unified, tokens_BN: Tensor, phrases: Sequence[Sequence[str]]) -> list[list[Box]]:
@@ -133,20 +125,12 @@ def _roll(
     drawn = sample_images(unified.model, prefixes, nulls=nulls, sampling=recipe.sampling, seeds=seeds)
     sees = reference if recipe.frozen_grounder else unified
     found = grounded_boxes(sees, drawn.tokens_BN, [[i.caption for i in layout.instances] for layout in repeated])
-    rewards = [_earned(layout, boxes, recipe.reward) for layout, boxes in zip(repeated, found, strict=True)]
+    rewards = [layout_reward(layout, boxes, recipe.reward) for layout, boxes in zip(repeated, found, strict=True)]
     # Under the very pass that is differentiated later, so that the first ratio is 1 to the last bit.
     old = _logs(unified.model, prefixes, drawn.tokens_BN, nulls, recipe.sampling) if recipe.updates > 1 else None
     kept = _logs(reference.model, prefixes, drawn.tokens_BN, nulls, recipe.sampling)
     rewards_BG = torch.tensor(rewards, device=kept.device).view(len(asked), recipe.group)
     return _Rollout(prefixes, nulls, drawn.tokens_BN, old, kept, rewards_BG)
-
-
-def _earned(layout: Layout, boxes: Sequence[Box], reward: Reward) -> float:
-    """The mean reward of a layout's boxes, found in the order of its instances; of equal captions any may be any's."""
-    asked = layout.instances
-    seen = [Instance(caption=one.caption, box=box) for one, box in zip(asked, boxes, strict=True)]
-    back = in_asked_order(asked, seen)
-    return float(np.mean([box_reward(one.box, box, reward) for one, box in zip(asked, back, strict=True) if box]))
 
 
 def _logs(
@@ -157,7 +141,7 @@ def _logs(
 
 def _loss(model: Any, rollout: _Rollout, recipe: CycleRecipe) -> tuple[Tensor, dict[str, Tensor]]:
     logs = _logs(model, rollout.prefixes, rollout.tokens_BN, rollout.nulls, recipe.sampling)
-    advantages = group_advantages(rollout.rewards_BG).flatten()
+    advantages = group_advantages(rollout.rewards_BG, scaled=recipe.scaled).flatten()
     old = logs.detach() if rollout.old_BN is None else rollout.old_BN
     loss: GrpoLoss = grpo_loss(logs, old, rollout.reference_BN, advantages, epsilon=recipe.epsilon, beta=recipe.beta)
     return loss.total, {"kl": loss.kl, "clipped": loss.clipped, "ratio": loss.ratio}

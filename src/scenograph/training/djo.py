@@ -40,6 +40,7 @@ class DjoRecipe:
 
     Attributes:
         weight: λ.
+        closed: False is the control: all the same, but that what is recovered teaches the painter nothing.
         start, least: τ₀ and τ_min.
         tower: share of rows that see the real picture through the understanding tower.
         plan_rows: share of rows that parse prompts instead of grounding, or that would be forgotten: half of them plan
@@ -52,6 +53,7 @@ class DjoRecipe:
     name: str
     plan: Plan
     weight: float = 1.0
+    closed: bool = True
     start: float = 1.0
     least: float = 0.3
     tower: float = 0.5
@@ -93,7 +95,8 @@ def train_djo(recipe: DjoRecipe, data: Paired, unified: Unified, folder: str | P
     unified.model.train()
     for step, (painting, grounding, asked, pixels, seeds) in run.batches(make):
         noise, drawn = _noise(recipe, unified, painting, asked, seeds)
-        options = {"noise_BNV": noise, "drawn_BN": drawn, "tau": annealing.at(step), "weight": recipe.weight}
+        options = {"noise_BNV": noise, "drawn_BN": drawn, "tau": annealing.at(step)}
+        options |= {"weight": recipe.weight, "closed": recipe.closed}
         loss, parts = run.model(painting, grounding, pixels, **options)
         run.update(loss, **parts)
     run.finish()

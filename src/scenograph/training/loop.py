@@ -51,7 +51,8 @@ T = TypeVar("T")
 class Plan:
     """How long and how hard to train: AdamW, linear warm-up, cosine decay to `final_lr` of `lr`.
 
-    `batch` is one process's; several processes draw different batches.
+    `batch` is one process's; several processes draw different batches. Raises TrainingError where the gradients of
+    the last `accumulate` steps would be no whole update.
     """
 
     steps: int
@@ -68,6 +69,14 @@ class Plan:
     mixed_precision: str = "no"
     save_minutes: float = 3.0
     log_every: int = 25
+
+    def __post_init__(self) -> None:
+        if self.steps % self.accumulate:
+            whole = self.accumulate * max(1, round(self.steps / self.accumulate))
+            raise TrainingError(
+                f"{self.steps} steps make no whole number of updates with the gradients of {self.accumulate} each; "
+                f"expected a multiple, such as {whole}"
+            )
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step."""

@@ -226,6 +226,7 @@ def djo_loss(
     noise_BNV: Tensor,
     tau: float,
     weight: float = 1.0,
+    closed: bool = True,
     features_BND: Tensor | None = None,
     drawn_BN: Tensor | None = None,
 ) -> DjoLoss:
@@ -244,6 +245,7 @@ def djo_loss(
         noise_BNV: γ, Gumbel noise (`gumbel_noise`, or what `sample_images` kept).
         tau: τ(k).
         weight: λ.
+        closed: False cuts the gradient in the drawn image: grounding learns as before, and the painter nothing of it.
         features_BND: the tower's features of the rows that have places for them.
         drawn_BN: a rollout's tokens.
     """
@@ -257,5 +259,6 @@ def djo_loss(
     logits_BNV = forced_image_logits(model, source, states_BTD)
     looped_B = (grounding.kinds_BT == Kind.VQ).any(dim=1)
     drawn_BNV = straight_through(logits_BNV[looped_B], noise_BNV[looped_B], tau)
+    drawn_BNV = drawn_BNV if closed else drawn_BNV.detach()
     recovered = states(model, grounding, images_BND=soft_embeddings(model, drawn_BNV), features_BND=features_BND)
     return DjoLoss(image, _layout_loss(model, grounding, recovered), weight)

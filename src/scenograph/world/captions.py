@@ -12,9 +12,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
+from scenograph.layout.words import head_noun
 from scenograph.world.vocabulary import BACKGROUNDS, COLOURS, NOUNS, SHAPES, SYNONYMS, TEXTURES, plural
 
-__all__ = ["COUNT_WORDS", "RELATIONS", "Described", "Stated", "attributes_of", "background_of", "describe", "tell"]
+__all__ = [
+    "COUNT_WORDS",
+    "RELATIONS",
+    "Described",
+    "Stated",
+    "attributes_of",
+    "background_of",
+    "describe",
+    "noun_of",
+    "tell",
+]
 
 COUNT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _PREFIXES = ("", "", "a photo of ", "a photo of ", "a picture of ", "an image of ", "a drawing of ")
@@ -113,10 +124,22 @@ def tell(
 
 
 @lru_cache(maxsize=1)
+def _spoken() -> dict[str, str]:
+    """Every way to say a noun, one or many of them → the noun."""
+    spoken = {w: noun for noun in NOUNS for w in SYNONYMS.get(noun, (noun,))}
+    return spoken | {plural(w): noun for w, noun in spoken.items()}
+
+
+def noun_of(label: str) -> str | None:
+    """The noun of the world that a label is a word for, or None: "a small puppy" is a dog, "a hot dog" is none."""
+    text = label.lower()
+    return _spoken().get(text) or _spoken().get(head_noun(text))
+
+
+@lru_cache(maxsize=1)
 def _noun_words() -> tuple[tuple[re.Pattern[str], str], ...]:
     """Every way to say a noun, longest first, so that "potted plant" wins over "plant"."""
-    spoken = {w: noun for noun in NOUNS for w in SYNONYMS.get(noun, (noun,))}
-    spoken |= {plural(w): noun for w, noun in list(spoken.items())}
+    spoken = _spoken()
     return tuple((re.compile(rf"\b{w}\b"), spoken[w]) for w in sorted(spoken, key=len, reverse=True))
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from scenograph.errors import WorldError
 from scenograph.layout import Box, Instance, Layout
-from scenograph.world.captions import Described, Stated, attributes_of, background_of, tell
+from scenograph.world.captions import Described, Stated, attributes_of, background_of, noun_of, tell
 from scenograph.world.placement import covered, place
 from scenograph.world.split import combination_held_out, layout_held_out
 from scenograph.world.sprites import draw_background, draw_sprite
@@ -280,7 +280,7 @@ def scene_of_layout(layout: Layout, rng: Random) -> Scene:
     objects, phrases = [], []
     for instance in order:
         asked = attributes_of(instance.caption)
-        noun = instance.label if instance.label in NOUNS else asked.get("noun")
+        noun = instance.label if instance.label in NOUNS else noun_of(instance.label)
         if noun is None:
             raise WorldError(f"{instance.label!r} is not a noun of the small world; it has: {', '.join(NOUNS)}")
         look = _look(noun, rng, "all") | {k: v for k, v in asked.items() if k != "noun"}
