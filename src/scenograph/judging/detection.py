@@ -71,7 +71,8 @@ class Match:
 def canonical(layouts: Sequence[Layout], labels: Sequence[str] | None) -> list[Layout]:
     """The same layouts with labels a detector of these `labels` can answer: "puppy" becomes "dog".
 
-    Synonyms are the small world's. A label without one stays as it is and counts as missing. None changes nothing.
+    Synonyms are the small world's, of the label or of what the caption is about. A label without one stays as it is
+    and counts as missing. None changes nothing.
     """
     if labels is None:
         return list(layouts)
@@ -80,7 +81,7 @@ def canonical(layouts: Sequence[Layout], labels: Sequence[str] | None) -> list[L
     def named(instance: Instance) -> Instance:
         if instance.label in known:
             return instance
-        noun = noun_of(instance.label)
+        noun = noun_of(instance.label) or noun_of(instance.caption)
         return replace(instance, label=noun) if noun and noun in known else instance
 
     return [replace(layout, instances=tuple(map(named, layout.instances))) for layout in layouts]
