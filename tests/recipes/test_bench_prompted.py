@@ -16,6 +16,7 @@ from PIL import Image
 from scenograph.errors import CheckpointError
 from scenograph.judging.compbench_images import Evaluators
 from scenograph.judging.compbench_world import world_compbench
+from scenograph.judging.preference import PickScore
 from scenograph.judging.results import read_results
 from scenograph.layout import Box, Instance, Layout
 from scenograph.models.embedded import EMBEDDED, WEIGHTS
@@ -89,6 +90,16 @@ def test_every_category_by_hub_models(run: Run, folder: Path, tmp_path: Path) ->
         run, tmp_path / "s.json", "compbench", *files[:2], "--images", folder / "pictures", *hub(folder, "vqa")
     )
     assert alone[0]["score"] == rows[0]["score"] > 0
+
+
+def test_every_row_may_say_how_well_its_pictures_are_liked(run: Run, folder: Path, tmp_path: Path) -> None:
+    words = ["compbench", "--prompts", folder / "color_val.txt", "--images", folder / "pictures" / "color_val"]
+    (row,) = bench(run, tmp_path / "r.json", *words, *hub(folder, "vqa"), "--pickscore", folder / "clip")
+    scorer = PickScore.from_pretrained(folder / "clip", device="cpu")
+    shown = [(prompt, 2 * i + turn) for i, prompt in enumerate(PROMPTS["color_val.txt"]) for turn in range(2)]
+    images = [Image.open(folder / "pictures" / "color_val" / f"{prompt}_{number:06}.png") for prompt, number in shown]
+    expected = scorer.scores([image.convert("RGB") for image in images], [prompt for prompt, _ in shown])
+    assert row["pickscore"] == pytest.approx(sum(expected) / 4, abs=1e-3)
 
 
 class Same:

@@ -205,6 +205,9 @@ _CONFIDENCE = "Detections below it are not there; default the protocol's {}. Gro
 @click.option(
     "--clip", default="clip-a", show_default=True, metavar="NAME", help="Embedded, a folder, a hub id, or none."
 )
+@click.option(
+    "--pickscore", metavar="NAME", help="Also how well people would like them: yuvalkirstain/PickScore_v1, or a folder."
+)
 @click.option("--confidence", type=click.FloatRange(0, 1), help=_CONFIDENCE.format("0.5"))
 @_PROMPTS
 @_SEED
@@ -219,6 +222,7 @@ def compbench(
     detector: str,
     depth: str | None,
     clip: str,
+    pickscore: str | None,
     confidence: float | None,
     device: str | None,
     out: Path,
@@ -238,6 +242,10 @@ def compbench(
     judges = bench_prompted.evaluators(
         **{kind: None if name == "none" else name for kind, name in named.items()}, confidence=confidence, device=device
     )
+    if pickscore is not None:
+        from scenograph.judging.preference import PickScore
+
+        options["preference"] = PickScore.from_pretrained(pickscore, device=device)
     content = bench_prompted.compbench(
         out=out, judges=judges, command=command_of(context), progress=not is_quiet(), **options
     )

@@ -203,7 +203,8 @@ def paint_all(
     batch_size: int = 8,
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Image.Image], float]:
-    """Paint what the folder does not have yet; all images, and the mean seconds per image when they were painted.
+    """Paint what the folder does not have yet; all images, and the median of their seconds when they were painted: one
+    that waited for something else says nothing.
 
     Raises ResultError when the folder holds another run, or `paint` returns another number of images.
     """
@@ -230,7 +231,7 @@ def paint_all(
     for i in range(len(layouts)):
         with Image.open(_picture(home, i)) as image:
             images_all.append(image.convert("RGB"))
-    return images_all, sum(seconds[str(i)] for i in range(len(layouts))) / len(layouts)
+    return images_all, float(np.median([seconds[str(i)] for i in range(len(layouts))]))
 
 
 def _kept(home: Path, run: str) -> dict[str, float]:

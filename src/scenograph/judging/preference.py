@@ -21,6 +21,9 @@ from scenograph.judging.clip import TransformersClip
 __all__ = ["PickScore", "PreferenceScorer", "preferences"]
 
 
+_PROCESSORS = {"yuvalkirstain/PickScore_v1": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"}
+
+
 class PreferenceScorer(Protocol):
     """Pictures and the prompts they were made for to scores; higher is liked better, 1 more is e times as often."""
 
@@ -29,9 +32,7 @@ class PreferenceScorer(Protocol):
 
 
 class PickScore:
-    """A `CLIPModel` with its logit scale. "yuvalkirstain/PickScore_v1" takes the processor of the CLIP it was tuned
-    from, "laion/CLIP-ViT-H-14-laion2B-s32B-b79K".
-    """
+    """A `CLIPModel` with its logit scale, such as "yuvalkirstain/PickScore_v1"."""
 
     def __init__(self, clip: TransformersClip) -> None:
         self.clip = clip
@@ -41,7 +42,8 @@ class PickScore:
     def from_pretrained(
         cls, name: str | Path, *, processor: str | Path | None = None, device: str | None = None
     ) -> PickScore:
-        """Load a folder or a hub id; `processor` names another checkpoint for tokenizer and image processor.
+        """Load a folder or a hub id; `processor` names another checkpoint for tokenizer and image processor, by default
+        the checkpoint itself, and for the published weights the CLIP they were tuned from.
 
         Raises CheckpointError when that fails, or the checkpoint is no CLIP.
         """
@@ -51,6 +53,7 @@ class PickScore:
         kind = source.config().model_type
         if kind != "clip":
             raise CheckpointError(f"the checkpoint {str(name)!r} is a {kind}, expected a clip; choose another")
+        processor = processor or _PROCESSORS.get(str(name))
         parts = source if processor is None else checkpoint(processor, "PickScore's processor")
         model = source.model(CLIPModel, device)
         return cls(TransformersClip(model, parts.part(AutoTokenizer), parts.part(AutoImageProcessor)))

@@ -36,6 +36,7 @@ from scenograph.judging.depth import TransformersDepth
 from scenograph.judging.detection import MATCH_SCORE
 from scenograph.judging.nsr1k import CountingRow, SpatialRow, find_prompts
 from scenograph.judging.nsr1k_images import CONFIDENCE, SUPPRESSION, counting_tallies, spatial_tallies
+from scenograph.judging.preference import PreferenceScorer
 from scenograph.judging.results import check_out, commit, render_rows, write_results
 from scenograph.judging.subsets import spread
 from scenograph.judging.vqa import BlipVQA
@@ -45,7 +46,7 @@ from scenograph.recipes.bench_painted import Painted, pictures_in
 
 __all__ = ["compbench", "evaluators", "nsr1k_images", "tables"]
 
-_COLUMNS = {"score": "score", "accuracy": "accuracy", "clip_s": "CLIP"}
+_COLUMNS = {"score": "score", "accuracy": "accuracy", "clip_s": "CLIP", "pickscore": "PickScore"}
 _LISTS = ("complex_val_spatial.txt", "complex_val_action.txt")
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "attribute": ("vqa",),
@@ -70,11 +71,12 @@ def compbench(
     limit: int | None = None,
     seed: int = 0,
     progress: bool = True,
+    preference: PreferenceScorer | None = None,
 ) -> dict[str, Any]:
     """T2I-CompBench's score of every prompts file; writes the results file and returns its content.
 
     The benchmark's lists of complex prompts (complex_val_spatial.txt, complex_val_action.txt) are read from beside a
-    file of complex prompts, where they are.
+    file of complex prompts, where they are. With `preference` every row also has how well its pictures are liked.
 
     Raises DatasetError, ImageError, ResultError, and CheckpointError when an evaluator is missing.
     """
@@ -86,7 +88,11 @@ def compbench(
     shown = [_pictures(those, [(one.prompt,) for one in those], named, images) for those in asked]
 
     def scored(those: Sequence[CompPrompt], pictures: Sequence[Image.Image]) -> dict[str, Tally]:
-        return {"score": Tally.of([100 * score] for score in compbench_scores(those, pictures, judges))}
+        found = {"score": Tally.of([100 * score] for score in compbench_scores(those, pictures, judges))}
+        if preference is not None:
+            liked = preference.scores(pictures, [one.prompt for one in those])
+            found["pickscore"] = Tally.of([score] for score in liked)
+        return found
 
     rows = [
         _row(those[0].category, those, paths, scored, seed, progress) for those, paths in zip(asked, shown, strict=True)
