@@ -27,6 +27,7 @@ __all__ = [
     "tell",
 ]
 
+_MORE = re.compile(r"\b(with|without|and|or|on|in|at|by|near|next|beside|behind|under|over|above|below|of|\w+ing)\b")
 COUNT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _PREFIXES = ("", "", "a photo of ", "a photo of ", "a picture of ", "an image of ", "a drawing of ")
 RELATIONS = {
@@ -146,7 +147,8 @@ def _noun_words() -> tuple[tuple[re.Pattern[str], str], ...]:
 def attributes_of(caption: str) -> dict[str, str]:
     """The stated noun, colour, texture and shape of a one-object caption; a key is missing when it is not stated.
 
-    Only words of this world are seen; a plain texture is never stated. Of several nouns the earliest counts.
+    Only words of this world are seen; a plain texture is never stated. Of several nouns the earliest counts, and what
+    is said of other things ("a woman holding a red umbrella") does not.
     """
     return dict(_attributes(caption.lower()))
 
@@ -157,12 +159,19 @@ def _attributes(text: str) -> dict[str, str]:
     hits = [(m.start(), -len(m.group()), noun) for pattern, noun in _noun_words() if (m := pattern.search(text))]
     if hits:
         found["noun"] = min(hits)[2]
-    words = re.findall(r"[a-z]+", text)
+    words = re.findall(r"[a-z]+", _own(text))
     for key, known in (("colour", tuple(COLOURS)), ("texture", TEXTURES[1:]), ("shape", SHAPES)):
         said = next((w for w in words if w in known), None)
         if said:
             found[key] = said
     return found
+
+
+def _own(text: str) -> str:
+    """Of a caption the part that speaks of the thing itself, not of what it has or where it is."""
+    start = text.find(head_noun(text))
+    more = _MORE.search(text, start + 1) if start >= 0 else None
+    return text[: more.start()] if more else text
 
 
 def background_of(caption: str) -> str | None:
