@@ -174,7 +174,7 @@ def test_a_unified_model_paints_and_grounds(run: Run, tmp_path: Path) -> None:
     not (WEIGHTS / EMBEDDED["detector-b"] / "config.json").exists(), reason="the embedded weights are in training"
 )
 def test_the_embedded_models_from_prompts_to_a_data_set(run: Run, tmp_path: Path) -> None:
-    """Two steps are no picture, so the person has to draw the box that is found on none."""
+    """Two steps make no good picture: hence the low threshold, and nobody reviews what was found."""
     asked = ("build", "goal2k", "--run", tmp_path, "--painter", "tiny-gligen", "--count", 1, "--threshold", 0.05)
     status, out, err = run(*asked, "--steps", 2, "--unreviewed", "--json")
     assert status == 0, err

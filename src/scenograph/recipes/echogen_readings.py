@@ -5,7 +5,7 @@ scenes.
                 grounder share weights and can collude, so it stands beside judge A's numbers, never for them
     acc50 …     Ref-L4's measures on drawn scenes, one expression at a time
 
-Tokens are drawn again for the reward: half of them come back changed from a picture that is encoded. An expression is
+Tokens are drawn again for the reward: many come back changed from a picture that is encoded. An expression is
 asked for on a drawn scene only when nothing else there answers to it.
 """
 
