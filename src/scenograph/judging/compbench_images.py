@@ -40,7 +40,7 @@ from scenograph.judging.compbench import (
 )
 from scenograph.judging.compbench_prompts import CompPrompt
 from scenograph.judging.depth import DepthEstimator
-from scenograph.judging.detection import Detector
+from scenograph.judging.detection import Detector, detect_each
 from scenograph.judging.vqa import AttributeVQA, attribute_scores
 from scenograph.layout import Instance, Layout
 
@@ -117,12 +117,7 @@ def sightings(
 
     Closed ones are asked for all their labels, because names may match by part ("bear", "teddy bear").
     """
-    asked = [tuple(dict.fromkeys(detector.labels or those)) for those in words]
-    seen: dict[int, Layout] = {}
-    for vocabulary in dict.fromkeys(asked):
-        indices = [index for index, those in enumerate(asked) if those == vocabulary]
-        seen |= dict(zip(indices, detector.detect([images[i] for i in indices], vocabulary), strict=True))
-    return [_kept(seen[index], confidence, suppression) for index in range(len(images))]
+    return [_kept(seen, confidence, suppression) for seen in detect_each(images, words, detector)]
 
 
 def _kept(seen: Layout, confidence: float, suppression: float | None) -> Layout:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -34,6 +34,7 @@ __all__ = [
     "Match",
     "canonical",
     "detect_asked",
+    "detect_each",
     "found_tally",
     "iou_tally",
     "match",
@@ -93,7 +94,12 @@ def detect_asked(images: Sequence[Image.Image], asked: Sequence[Layout], detecto
     """
     if len(images) != len(asked):
         raise ResultError(f"got {len(images)} images for {len(asked)} asked layouts; give one image for each")
-    words = [tuple(detector.labels or dict.fromkeys(one.label for one in layout.instances)) for layout in asked]
+    return detect_each(images, [[one.label for one in layout.instances] for layout in asked], detector)
+
+
+def detect_each(images: Sequence[Image.Image], asked: Sequence[Collection[str]], detector: Detector) -> list[Layout]:
+    """What a detector sees of all its own labels, or with an open vocabulary of each picture's words."""
+    words = [tuple(detector.labels or dict.fromkeys(those)) for those in asked]
     seen = {i: Layout(caption="nothing", instances=()) for i, those in enumerate(words) if not those}
     for vocabulary in dict.fromkeys(those for those in words if those):
         alike = [index for index, those in enumerate(words) if those == vocabulary]
