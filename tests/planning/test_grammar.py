@@ -199,6 +199,7 @@ def test_negation(prompt: str, absent: tuple[str, ...]) -> None:
         ("a boat on the water", "water"),
         ("In a kitchen, a cat sleeps", "kitchen"),
         ("A white bathroom with a tub", "white bathroom"),
+        ("a dog under a night sky", "night sky"),
     ],
 )
 def test_places_get_no_box(prompt: str, setting: str) -> None:
@@ -206,6 +207,11 @@ def test_places_get_no_box(prompt: str, setting: str) -> None:
     assert statement.settings == (setting,)
     assert len(statement.things) == 1
     assert statement.relations == ()
+
+
+def test_a_shape_that_is_also_a_thing() -> None:
+    assert things("a diamond yellow cake and a red diamond vase") == ["1 diamond yellow cake", "1 red diamond vase"]
+    assert things("two diamonds on a ring") == ["2 diamond", "1 ring"]
 
 
 def test_a_place_with_a_look_beside_a_thing_is_a_thing() -> None:

@@ -260,7 +260,8 @@ class Clause(Scene):
             if pending.token.text == "with":  # "contrasted with the white wall"
                 return False
             beside = pending.name == "next to" and not phrase.attributes and "bounded" not in phrase.kinds
-            return pending.place or pending.name == "" or beside
+            beneath = pending.name == "below" and "overhead" in phrase.kinds
+            return pending.place or pending.name == "" or beside or beneath
         following = self.word(+1)
         if self.verb in ("with", "has"):
             return False
