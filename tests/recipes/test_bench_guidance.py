@@ -49,6 +49,11 @@ def test_chosen_options_are_known_and_in_pairs_of_their_own() -> None:
     assert (TUNED[-1], "layout-control") in both, "which stays as published"
 
 
+def test_options_that_are_tried_are_compared_with_the_first() -> None:
+    tried = ("winwinlay:r=0.2", "winwinlay:r=0.3", "plain")
+    assert _pairs(tried, development=True) == [(tried[1], tried[0]), (tried[2], tried[0])]
+
+
 @pytest.fixture(scope="module")
 def judges(tmp_path_factory: pytest.TempPathFactory) -> Judges:
     return random_judges(tmp_path_factory.mktemp("judges"))

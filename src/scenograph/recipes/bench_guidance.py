@@ -9,7 +9,8 @@ its stopping rule repaired, "naef+adaptive" is WinWinLay. Every method of the 2 
 and with those chosen for the small world.
 
 Options are chosen on other layouts by another judge: `--development` paints its own held-out arrangements, judge B
-judges them, and the results go to no document. Changed options are part of a method's name, and so of its row's.
+judges them, every row is compared with the first, and no table of a document takes them. Changed options are part of a
+method's name, and so of its row's.
 
 Cost: 1 to 5 s a picture on four cores; hours for all methods and both sets, and a broken run continues. Pictures and
 what judges read from them are kept: several runs at once with other `--methods` each, then one with all. Expected:
@@ -165,7 +166,7 @@ def run(
             reference=chosen.references(),
             folder=folder / chosen.name,
             ceiling=chosen.ceiling(),
-            pairs=_pairs(bench.methods),
+            pairs=_pairs(bench.methods, bench.development),
             settings=settings,
             seed=bench.seed,
             count=bench.resamples,
@@ -181,9 +182,11 @@ def run(
     return rows
 
 
-def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+def _pairs(names: Sequence[str], development: bool = False) -> list[tuple[str, str]]:
     """Which differences are reported: `PAIRS`, published with published options and chosen with chosen ones, either
-    with what has no others."""
+    with what has no others. Where options are chosen: every row with the first."""
+    if development:
+        return [(name, names[0]) for name in names[1:]]
     return [
         (a, b)
         for pair in PAIRS
