@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scenograph.errors import GuidanceError
-from scenograph.painting.guidance import METHODS, Backprop, Langevin, Window, base_of, method
+from scenograph.painting.guidance import METHODS, Backprop, Langevin, Window, base_of, method, name_of
+from scenograph.painting.guidance.layout_control import naef_backprop
 
 
 def test_options_stand_behind_the_name() -> None:
@@ -21,6 +24,17 @@ def test_options_stand_behind_the_name() -> None:
 
 def test_what_is_asked_for_in_code_goes_first() -> None:
     assert method("winwinlay:r=0.1", ratio=0.3) == method("winwinlay", ratio=0.3)
+
+
+def test_a_guidance_knows_the_name_that_makes_it_again() -> None:
+    for name in ("winwinlay", "winwinlay:r=0.1:guided=[5,25]", "aef+backprop:eta=10:threshold=null"):
+        guidance = method(name)
+        assert guidance is not None and name_of(guidance) == name
+    optioned = method("winwinlay:r=0.1", ratio=0.3, rho=(4, 1), score="cfg", lam=None)
+    assert optioned is not None
+    assert name_of(optioned) == 'winwinlay:r=0.1:r=0.3:rho=[4, 1]:score="cfg":lam=null'
+    assert name_of(replace(optioned, scale=2.0)) is None
+    assert name_of(naef_backprop()) == "naef+backprop"
 
 
 def test_without_options_every_method_is_its_published_self() -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from scenograph.painting.guidance.layout_control import layout_control, layout_c
 from scenograph.painting.guidance.window import Window
 from scenograph.painting.guidance.winwinlay import aef_adaptive, winwinlay
 
-__all__ = ["METHODS", "base_of", "method"]
+__all__ = ["METHODS", "base_of", "method", "name_of"]
 
 METHODS: dict[str, Callable[..., Guidance] | None] = {
     "plain": None,
@@ -52,10 +53,36 @@ def method(name: str, **options: object) -> Guidance | None:
     make = METHODS[base]
     known = {} if make is None else dict(inspect.signature(make).parameters)
     read = dict(_change(base, text, known) for text in changes)
+    if make is None:
+        return None
     try:
-        return None if make is None else make(**read | options)
+        return replace(make(**read | options), spelling=_spelled(name, options))
     except TypeError as error:
         raise GuidanceError(f"cannot set up {name}: {error}") from error
+
+
+def name_of(guidance: Guidance) -> str | None:
+    """The name, with options, that makes this guidance again; None for one that no name makes."""
+    for name in filter(None, (guidance.spelling, *METHODS)):
+        try:
+            if method(name) == guidance:  # it may have been changed since it was spelled
+                return name
+        except GuidanceError:  # options that have no letters
+            continue
+    return None
+
+
+def _spelled(name: str, options: Mapping[str, object]) -> str:
+    """ "winwinlay" and {"ratio": 0.2} → "winwinlay:r=0.2"; empty when an option cannot be written."""
+    letters = {word: letter for letter, word in _SYMBOLS.items()}
+    written = [name]
+    for word, value in options.items():
+        plain = [value.start, value.start + value.steps] if isinstance(value, Window) else value
+        try:
+            written.append(f"{letters.get(word, word)}={json.dumps(plain)}")
+        except TypeError:
+            return ""
+    return ":".join(written)
 
 
 def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[str, Any]:
