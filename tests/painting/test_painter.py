@@ -148,6 +148,13 @@ def test_a_guidance_that_no_name_makes_says_so(painters: dict[str, Painter], lay
         painters["sd"].repaint(painting.recipe())
 
 
+def test_layers_that_are_not_there_are_found_before_painting(
+    painters: dict[str, Painter], layouts: list[Layout]
+) -> None:
+    with pytest.raises(GuidanceError, match="no cross-attention layer 'midblock'; this network has down_blocks"):
+        painters["sd"].paint(layouts[0], guidance="winwinlay:layers=midblock", output="nothing")
+
+
 @pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpm++", "unipc"])
 def test_as_many_steps_as_the_scheduler_has(
     painters: dict[str, Painter], layouts: list[Layout], scheduler: str

@@ -24,6 +24,7 @@ from scenograph.models.families import Family, default_size
 from scenograph.models.gated import is_gated
 from scenograph.models.loading import freeze, load_pipeline
 from scenograph.models.loras import add_lora
+from scenograph.painting.attention import choose_layers
 from scenograph.painting.conditioning import check_length, decode, encode
 from scenograph.painting.gligen import check_grounding, checked_beta, ground
 from scenograph.painting.guidance import Guidance, name_of
@@ -189,6 +190,8 @@ class Painter:
         method, guidance = _method(guidance)
         scheduler_used, fresh = make_scheduler(scheduler, self.pipeline.scheduler)
         check_steps(fresh, steps)
+        if guidance is not None and guidance.layers is not None:
+            choose_layers(self.pipeline.unet, guidance.layers)
         settings = {
             **{"steps": steps, "cfg": cfg, "template": template, "strict": strict},
             "scheduler": scheduler_used,

@@ -17,6 +17,8 @@ def test_options_stand_behind_the_name() -> None:
     assert adaptive is not None and adaptive.update == Langevin(ratio=0.1, iterations=2, score="cfg")
     backprop = method("aef+backprop:eta=10:threshold=null:guided=5")
     assert backprop is not None and backprop.update == Backprop(eta=10, threshold=None)
+    shallow, published = method("winwinlay:layers=mid_block"), method("winwinlay:layers=null")
+    assert shallow == method("winwinlay", layers=("mid_block",)) and published == method("winwinlay")
     later = method("winwinlay:guided=[5,25]")
     assert later is not None and later.window == Window(start=5, steps=20)
     assert base_of("aef+backprop:eta=10") == base_of("aef+backprop") == "aef+backprop"
@@ -27,7 +29,8 @@ def test_what_is_asked_for_in_code_goes_first() -> None:
 
 
 def test_a_guidance_knows_the_name_that_makes_it_again() -> None:
-    for name in ("winwinlay", "winwinlay:r=0.1:guided=[5,25]", "aef+backprop:eta=10:threshold=null"):
+    spelled = ("winwinlay", "winwinlay:r=0.1:guided=[5,25]", "aef+backprop:eta=10:threshold=null:layers=mid_block")
+    for name in spelled:
         guidance = method(name)
         assert guidance is not None and name_of(guidance) == name
     optioned = method("winwinlay:r=0.1", ratio=0.3, rho=(4, 1), score="cfg", lam=None)
@@ -46,7 +49,7 @@ def test_without_options_every_method_is_its_published_self() -> None:
     ("name", "message"),
     [
         ("winwin:r=1", "unknown method 'winwin'; known: plain, winwinlay"),
-        ("winwinlay:magic=1", "winwinlay has no option 'magic'; it has guided, scale, .*O, r, nu"),
+        ("winwinlay:magic=1", "winwinlay has no option 'magic'; it has guided, layers, scale, .*O, r, nu"),
         ("aef+backprop:r=0.1", "aef.backprop has no option 'r'"),
         ("plain:guided=3", "plain has no option 'guided'; it has none"),
         ("winwinlay:r", "cannot take 'r'; expected something like r=0.06"),
@@ -62,7 +65,9 @@ def test_without_options_every_method_is_its_published_self() -> None:
         ("winwinlay:lam=[1]", r"cannot take 'lam=\[1\]'; expected something like lam=2.0"),
         ("winwinlay:lam=-1", "lam is -1; expected a number from 0"),
         ("winwinlay:rho=[5,-1]", "rho is -1; expected a number from 0"),
-        ("winwinlay:layers=5", "winwinlay has no option 'layers'"),
+        ("winwinlay:layers=5", r"cannot take 'layers=5'; expected something like layers=\["),
+        ("winwinlay:layers=[]", r"cannot take 'layers=\[\]'"),
+        ('winwinlay:layers=["mid_block",1]', "cannot take 'layers="),
         ("winwinlay:O=0", "iterations is 0; expected a number from 1"),
         ("winwinlay:r=-0.1", "ratio is -0.1; expected a number from 0"),
         ("layout-control:eta=-3", "eta is -3; expected a number from 0"),

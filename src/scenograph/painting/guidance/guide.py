@@ -25,9 +25,10 @@ from scenograph.painting.guidance.window import Window
 class Guidance:
     """One training-free layout guidance.
 
-    layers: names of cross-attention layers or a predicate over them; None is the middle block and the first up block
-    with cross-attention. scale: multiplies the layout's push (Backprop: the step; Langevin: ν); 0 changes nothing at
-    all, not even by noise. log: what the latest sampling run did. spelling: the name that `method` made it from.
+    layers: names of cross-attention layers or blocks, or a predicate over names; None is the middle block and the first
+    up block with cross-attention. scale: multiplies the layout's push (Backprop: the step; Langevin: ν); 0 changes
+    nothing at all, not even by noise. log: what the latest sampling run did. spelling: the name that `method` made it
+    from.
     """
 
     energy: Energy

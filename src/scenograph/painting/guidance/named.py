@@ -89,15 +89,17 @@ def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[
     """ "r=0.2" → ("ratio", 0.2)."""
     option, _, written = text.partition("=")
     keyword = _SYMBOLS.get(option, option)
-    if keyword not in known or keyword == "layers":  # which have no letters
+    if keyword not in known:
         letters = {word: letter for letter, word in _SYMBOLS.items()}
-        names = ", ".join(letters.get(word, word) for word in known if word != "layers") or "none"
+        names = ", ".join(letters.get(word, word) for word in known) or "none"
         raise GuidanceError(f"{base} has no option {option!r}; it has {names}")
     try:
         value: Any = json.loads(written)
     except ValueError:
         value = written
     value = tuple(value) if isinstance(value, list) else value
+    if keyword == "layers":
+        return keyword, _layers(base, text, value)
     like: Any = known[keyword].default
     if keyword == "lam":
         like = 2.0
@@ -110,6 +112,14 @@ def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[
         start, stop = value if isinstance(value, tuple) else (0, value)
         return keyword, Window(start=start, steps=stop - start)
     return keyword, value
+
+
+def _layers(base: str, text: str, value: Any) -> tuple[str, ...] | None:
+    """Names of layers or blocks, None for the papers'; one name stands alone."""
+    names = (value,) if isinstance(value, str) else value
+    if names is None or (isinstance(names, tuple) and names and all(isinstance(name, str) for name in names)):
+        return names
+    raise GuidanceError(f'{base} cannot take {text!r}; expected something like layers=["mid_block", "up_blocks.1"]')
 
 
 def _fits(value: Any, like: Any) -> bool:
