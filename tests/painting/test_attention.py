@@ -20,6 +20,7 @@ from scenograph.painting.attention import (
     Recording,
     _probabilities,
     capture,
+    choose_layers,
     grid_of,
     guidance_layers,
     learning_kernels,
@@ -64,6 +65,14 @@ def test_default_layers() -> None:
         "sd": ["mid_block.attentions.0", "up_blocks.1.attentions.0", "up_blocks.1.attentions.1"],
         "sdxl": ["mid_block.attentions.0", "up_blocks.0.attentions.0", "up_blocks.0.attentions.1"],
     }
+
+
+def test_a_block_stands_for_the_layers_in_it() -> None:
+    unet = tiny_unet("sd")
+    assert set(choose_layers(unet, ["mid_block", "up_blocks.1"])) == set(guidance_layers(unet))
+    first = guidance_layers(unet)[0]
+    assert list(choose_layers(unet, [first])) == [first]
+    assert choose_layers(unet, ["mid_block", first]) == choose_layers(unet, ["mid_block"])
 
 
 def test_default_layers_of_the_real_sd15() -> None:

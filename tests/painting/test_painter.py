@@ -16,7 +16,7 @@ from scenograph.errors import CheckpointError, GuidanceError, ImageError, Layout
 from scenograph.layout import Box, Instance, Layout
 from scenograph.models.embedded import WINWINLAY
 from scenograph.painting import Painter
-from scenograph.painting.guidance import method
+from scenograph.painting.guidance import Window, method
 from scenograph.painting.schedulers import SCHEDULERS
 from tests.heard import heard
 
@@ -116,9 +116,11 @@ def test_guided_batches_equal_singles_in_float64(
 def test_a_guidance_gets_its_name_back(painters: dict[str, Painter], layouts: list[Layout]) -> None:
     options: dict[str, Any] = {"steps": 1, "output": "latent", "progress": False}
     (named,) = painters["sd"].paint(layouts[0], guidance=method("layout-control"), **options)
-    (custom,) = painters["sd"].paint(layouts[0], guidance=method("winwinlay", scale=0.5), **options)
-    assert (named.method, custom.method) == ("layout-control", "custom")
-    assert "scale=0.5" in custom.settings["guidance"]
+    changed = method("winwinlay:r=0.2", scale=0.5, window=Window(start=1, steps=3))
+    (spelled,) = painters["sd"].paint(layouts[0], guidance=changed, **options)
+    assert (named.method, spelled.method) == ("layout-control", "winwinlay:r=0.2:scale=0.5:guided=[1, 4]")
+    assert "scale=0.5" in spelled.settings["guidance"]
+    assert changed is not None and painters["sd"].repaint(spelled.recipe()).method == spelled.method
 
 
 def test_repainting_a_recipe_gives_the_same_picture(painters: dict[str, Painter], layouts: list[Layout]) -> None:
@@ -134,8 +136,34 @@ def test_a_recipe_for_another_painter_is_refused(painters: dict[str, Painter], l
     (painting,) = painters["sd"].paint(layouts[0], steps=1, progress=False)
     with pytest.raises(GuidanceError, match="model"):
         painters["sdxl"].repaint(painting.recipe())
-    with pytest.raises(GuidanceError, match="unknown method 'custom'"):
-        painters["sd"].repaint({**painting.recipe(), "method": "custom"})
+    with pytest.raises(GuidanceError, match="unknown method 'magic'"):
+        painters["sd"].repaint({**painting.recipe(), "method": "magic"})
+
+
+def test_a_guidance_that_no_name_makes_says_so(painters: dict[str, Painter], layouts: list[Layout]) -> None:
+    guidance = method("winwinlay", layers=lambda name: "up" in name)
+    (painting,) = painters["sd"].paint(layouts[0], guidance=guidance, steps=1, progress=False)
+    assert painting.method == "custom"
+    with pytest.raises(GuidanceError, match="no name that makes it again; paint with Guidance"):
+        painters["sd"].repaint(painting.recipe())
+
+
+def test_layers_that_are_not_there_are_found_before_painting(
+    painters: dict[str, Painter], layouts: list[Layout]
+) -> None:
+    with pytest.raises(GuidanceError, match="no cross-attention layer 'midblock'; this network has down_blocks"):
+        painters["sd"].paint(layouts[0], guidance="winwinlay:layers=midblock", output="nothing")
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpm++", "unipc"])
+def test_as_many_steps_as_the_scheduler_has(
+    painters: dict[str, Painter], layouts: list[Layout], scheduler: str
+) -> None:
+    """With leading timesteps and an offset of 1, as SD has them, the first of 1000 would be level 1001."""
+    options: dict[str, Any] = {"scheduler": scheduler, "output": "nothing"}
+    painters["sd"].paint(layouts[0], steps=998, **options)
+    with pytest.raises(GuidanceError, match="steps is 1000; expected fewer"):
+        painters["sd"].paint(layouts[0], steps=1000, **options)
 
 
 def test_a_recipe_tells_how_the_checkpoint_was_loaded(painters: dict[str, Painter], layouts: list[Layout]) -> None:

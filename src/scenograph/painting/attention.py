@@ -35,6 +35,7 @@ from scenograph.errors import GuidanceError
 
 Cut = Literal["stop", "detach"] | None
 Layers = Callable[[str], bool] | Collection[str]
+"""Which attention layers: names of them or of what they are in ("mid_block"), or a predicate over names."""
 
 
 class _Stopped(BaseException):
@@ -103,11 +104,11 @@ class Recording:
 def capture(unet: nn.Module, layers: Layers, *, cut: Cut) -> Iterator[Recording]:
     """Watch cross-attention layers of `unet` while the context lasts; run forwards through `Recording.run`.
 
-    layers: names of attention modules, or a predicate over them (see `cross_attentions`).
+    layers: names of attention modules or of blocks, or a predicate over names (see `cross_attentions`).
     cut: "stop" | "detach" | None, what happens behind the last map (module docstring).
     Raises GuidanceError for unknown names, an empty choice, or gradient checkpointing.
     """
-    chosen = _choose(unet, layers)
+    chosen = choose_layers(unet, layers)
     if getattr(unet, "is_gradient_checkpointing", False):
         raise GuidanceError(
             "maps cannot be captured under gradient checkpointing; call disable_gradient_checkpointing() first"
@@ -162,7 +163,7 @@ def observe(unet: nn.Module, layers: Layers) -> Iterator[Observed]:
 
     Raises GuidanceError for unknown names or an empty choice.
     """
-    chosen = _choose(unet, layers)
+    chosen = choose_layers(unet, layers)
     observed = Observed(chosen)
     handles = [m.register_forward_pre_hook(observed._watch(name), with_kwargs=True) for name, m in chosen.items()]
     try:
@@ -239,16 +240,27 @@ def grid_of(queries: int, grid: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _choose(unet: nn.Module, layers: Layers) -> dict[str, nn.Module]:
+def choose_layers(unet: nn.Module, layers: Layers) -> dict[str, nn.Module]:
+    """Name → module of the layers asked for. Raises GuidanceError for names that are not there, and for none at all."""
     cross = cross_attentions(unet)
-    names = [name for name in cross if layers(name)] if callable(layers) else list(layers)
     known = cross | gated_attentions(unet)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise GuidanceError(f"no cross-attention layer {unknown[0]!r}; this network has {', '.join(known) or 'none'}")
-    if not names:
+    if callable(layers):
+        chosen = {name: module for name, module in cross.items() if layers(name)}
+    else:
+        chosen = {}
+        for asked in layers:
+            within = {asked: known[asked]} if asked in known else _within(cross, asked)
+            if not within:
+                have = ", ".join(known) or "none"
+                raise GuidanceError(f"no cross-attention layer {asked!r}; this network has {have}")
+            chosen |= within
+    if not chosen:
         raise GuidanceError(f"no cross-attention layer was chosen; this network has {', '.join(known) or 'none'}")
-    return {name: known[name] for name in names}
+    return chosen
+
+
+def _within(modules: Mapping[str, nn.Module], block: str) -> dict[str, nn.Module]:
+    return {name: module for name, module in modules.items() if name.startswith(f"{block}.")}
 
 
 def _probabilities(

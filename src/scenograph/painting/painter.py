@@ -24,18 +24,20 @@ from scenograph.models.families import Family, default_size
 from scenograph.models.gated import is_gated
 from scenograph.models.loading import freeze, load_pipeline
 from scenograph.models.loras import add_lora
+from scenograph.painting.attention import choose_layers
 from scenograph.painting.conditioning import check_length, decode, encode
 from scenograph.painting.gligen import check_grounding, checked_beta, ground
-from scenograph.painting.guidance import METHODS, Guidance
+from scenograph.painting.guidance import Guidance, name_of
 from scenograph.painting.guidance import method as named_method
 from scenograph.painting.guidance.log import Series, StepLog
 from scenograph.painting.jobs import Job, checked_numbers, jobs_of, whole_number
 from scenograph.painting.metadata import NEEDED, SETTINGS
 from scenograph.painting.sampler import sample
-from scenograph.painting.schedulers import make_scheduler
+from scenograph.painting.schedulers import check_steps, make_scheduler
 from scenograph.painting.tokens import locate
 
 Output = Literal["pil", "latent", "nothing"]
+_NAMELESS = "custom"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class Painting:
     """Instance captions that the layout's caption does not name; they stand at the end of the prompt."""
     seed: int
     method: str
-    """A name of `guidance.METHODS`, or "custom"."""
+    """A name that `guidance.method` takes, or "custom" for a guidance that no name makes."""
     log: tuple[StepLog, ...] = ()
     """What guidance did to this sample, step by step; empty for plain pictures."""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -186,9 +188,13 @@ class Painter:
         steps, batch_size = checked_numbers(steps=steps, cfg=cfg, batch_size=batch_size)
         beta = checked_beta(self.pipeline.unet, gligen_beta)
         method, guidance = _method(guidance)
+        scheduler_used, fresh = make_scheduler(scheduler, self.pipeline.scheduler)
+        check_steps(fresh, steps)
+        if guidance is not None and guidance.layers is not None:
+            choose_layers(self.pipeline.unet, guidance.layers)
         settings = {
             **{"steps": steps, "cfg": cfg, "template": template, "strict": strict},
-            "scheduler": make_scheduler(scheduler, self.pipeline.scheduler)[0],
+            "scheduler": scheduler_used,
             **{"width": size[0], "height": size[1], "gligen_beta": beta if is_gated(self.pipeline.unet) else None},
             "guidance": None if guidance is None else repr(guidance),
             **self._state(),
@@ -233,6 +239,11 @@ class Painter:
         missing = [key for key in NEEDED if key not in recipe]
         if missing:
             raise GuidanceError(f"the recipe lacks {', '.join(missing)}; it cannot be painted again")
+        if recipe["method"] == _NAMELESS:
+            written = recipe.get("guidance")
+            raise GuidanceError(
+                f"the recipe's guidance has no name that makes it again; paint with {written} in Python"
+            )
         for key, value in self._state().items():
             if recipe.get(key) != value:
                 raise GuidanceError(f"the recipe has {key} {recipe.get(key)!r}, this painter {value!r}; load the same")
@@ -297,13 +308,12 @@ class Painter:
 
 
 def _method(guidance: Guidance | str | None) -> tuple[str, Guidance | None]:
-    """(name, guidance): names are looked up in METHODS, a Guidance that equals a named method gets its name."""
+    """(name, guidance): names are looked up in METHODS, a Guidance that a name would make gets that name."""
     if guidance is None:
         return "plain", None
     if isinstance(guidance, str):
         return guidance, named_method(guidance)
-    named = (name for name, make in METHODS.items() if make is not None and make() == guidance)
-    return next(named, "custom"), guidance
+    return name_of(guidance) or _NAMELESS, guidance
 
 
 def _paintings(

@@ -137,6 +137,20 @@ def make_scheduler(name: str | None, checkpoint: Any) -> tuple[str, Any]:
     return name, SCHEDULERS[name].from_config(checkpoint.config, **silent)
 
 
+def check_steps(scheduler: Any, steps: int) -> None:
+    """Raises GuidanceError when a fresh scheduler has no `steps` noise levels of its own to step through."""
+    trained = scheduler.config.num_train_timesteps
+    try:
+        scheduler.set_timesteps(steps)
+    except ValueError:  # what the schedulers raise for more steps than levels
+        usable = False
+    else:
+        levels = scheduler.timesteps if getattr(scheduler, "sigmas", None) is None else scheduler.sigmas[:-1]
+        usable = bool(scheduler.timesteps.max() < trained and (levels[1:] != levels[:-1]).all())
+    if not usable:
+        raise GuidanceError(f"steps is {steps}; expected fewer: the checkpoint was trained on {trained} noise levels")
+
+
 def _check_noise(checkpoint: Any) -> None:
     kind, config = type(checkpoint).__name__, checkpoint.config
     predicts = config.get("prediction_type", "epsilon")

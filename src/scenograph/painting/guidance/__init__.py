@@ -9,7 +9,7 @@ from __future__ import annotations
 from scenograph.painting.guidance.energies import AttentionEnergy, Energy, NonLocalAttentionEnergy
 from scenograph.painting.guidance.guide import Guidance
 from scenograph.painting.guidance.log import GuidanceLog, StepLog
-from scenograph.painting.guidance.named import METHODS, base_of, method
+from scenograph.painting.guidance.named import METHODS, base_of, method, name_of
 from scenograph.painting.guidance.step import Step
 from scenograph.painting.guidance.updates import Backprop, Langevin, Update
 from scenograph.painting.guidance.window import Progress, Window
@@ -30,4 +30,5 @@ __all__ = [
     "Window",
     "base_of",
     "method",
+    "name_of",
 ]

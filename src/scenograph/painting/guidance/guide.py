@@ -25,9 +25,10 @@ from scenograph.painting.guidance.window import Window
 class Guidance:
     """One training-free layout guidance.
 
-    layers: names of cross-attention layers or a predicate over them; None is the middle block and the first up block
-    with cross-attention. scale: multiplies the layout's push (Backprop: the step; Langevin: ν); 0 changes nothing at
-    all, not even by noise. log: what the latest sampling run did.
+    layers: names of cross-attention layers or blocks, or a predicate over names; None is the middle block and the first
+    up block with cross-attention. scale: multiplies the layout's push (Backprop: the step; Langevin: ν); 0 changes
+    nothing at all, not even by noise. log: what the latest sampling run did. spelling: the name that `method` made it
+    from.
     """
 
     energy: Energy
@@ -36,6 +37,7 @@ class Guidance:
     layers: Layers | None = None
     scale: float = 1.0
     log: GuidanceLog = field(default_factory=GuidanceLog, compare=False, repr=False)
+    spelling: str = field(default="", compare=False, repr=False)
 
     def fresh(self) -> Guidance:
         """The same guidance with a log of its own, for a run beside others."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from scenograph.painting.guidance.layout_control import layout_control, layout_c
 from scenograph.painting.guidance.window import Window
 from scenograph.painting.guidance.winwinlay import aef_adaptive, winwinlay
 
-__all__ = ["METHODS", "base_of", "method"]
+__all__ = ["METHODS", "base_of", "method", "name_of"]
 
 METHODS: dict[str, Callable[..., Guidance] | None] = {
     "plain": None,
@@ -52,25 +53,53 @@ def method(name: str, **options: object) -> Guidance | None:
     make = METHODS[base]
     known = {} if make is None else dict(inspect.signature(make).parameters)
     read = dict(_change(base, text, known) for text in changes)
+    if make is None:
+        return None
     try:
-        return None if make is None else make(**read | options)
+        return replace(make(**read | options), spelling=_spelled(name, options))
     except TypeError as error:
         raise GuidanceError(f"cannot set up {name}: {error}") from error
+
+
+def name_of(guidance: Guidance) -> str | None:
+    """The name, with options, that makes this guidance again; None for one that no name makes."""
+    for name in filter(None, (guidance.spelling, *METHODS)):
+        try:
+            if method(name) == guidance:  # it may have been changed since it was spelled
+                return name
+        except GuidanceError:  # options that have no letters
+            continue
+    return None
+
+
+def _spelled(name: str, options: Mapping[str, object]) -> str:
+    """ "winwinlay" and {"ratio": 0.2} → "winwinlay:r=0.2"; empty when an option cannot be written."""
+    letters = {word: letter for letter, word in _SYMBOLS.items()}
+    written = [name]
+    for word, value in options.items():
+        plain = [value.start, value.start + value.steps] if isinstance(value, Window) else value
+        try:
+            written.append(f"{letters.get(word, word)}={json.dumps(plain)}")
+        except TypeError:
+            return ""
+    return ":".join(written)
 
 
 def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[str, Any]:
     """ "r=0.2" → ("ratio", 0.2)."""
     option, _, written = text.partition("=")
     keyword = _SYMBOLS.get(option, option)
-    if keyword not in known or keyword == "layers":  # which have no letters
+    if keyword not in known:
         letters = {word: letter for letter, word in _SYMBOLS.items()}
-        names = ", ".join(letters.get(word, word) for word in known if word != "layers") or "none"
+        names = ", ".join(letters.get(word, word) for word in known) or "none"
         raise GuidanceError(f"{base} has no option {option!r}; it has {names}")
     try:
         value: Any = json.loads(written)
     except ValueError:
         value = written
     value = tuple(value) if isinstance(value, list) else value
+    if keyword == "layers":
+        return keyword, _layers(base, text, value)
     like: Any = known[keyword].default
     if keyword == "lam":
         like = 2.0
@@ -83,6 +112,14 @@ def _change(base: str, text: str, known: dict[str, inspect.Parameter]) -> tuple[
         start, stop = value if isinstance(value, tuple) else (0, value)
         return keyword, Window(start=start, steps=stop - start)
     return keyword, value
+
+
+def _layers(base: str, text: str, value: Any) -> tuple[str, ...] | None:
+    """Names of layers or blocks, None for the papers'; one name stands alone."""
+    names = (value,) if isinstance(value, str) else value
+    if names is None or (isinstance(names, tuple) and names and all(isinstance(name, str) for name in names)):
+        return names
+    raise GuidanceError(f'{base} cannot take {text!r}; expected something like layers=["mid_block", "up_blocks.1"]')
 
 
 def _fits(value: Any, like: Any) -> bool:
