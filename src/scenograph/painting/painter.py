@@ -33,7 +33,7 @@ from scenograph.painting.guidance.log import Series, StepLog
 from scenograph.painting.jobs import Job, checked_numbers, jobs_of, whole_number
 from scenograph.painting.metadata import NEEDED, SETTINGS
 from scenograph.painting.sampler import sample
-from scenograph.painting.schedulers import check_steps, make_scheduler
+from scenograph.painting.schedulers import checked_scheduler, make_scheduler
 from scenograph.painting.tokens import locate
 
 Output = Literal["pil", "latent", "nothing"]
@@ -187,14 +187,10 @@ class Painter:
         size = self._canvas(width, height)
         steps, batch_size = checked_numbers(steps=steps, cfg=cfg, batch_size=batch_size)
         beta = checked_beta(self.pipeline.unet, gligen_beta)
-        method, guidance = _method(guidance)
-        scheduler_used, fresh = make_scheduler(scheduler, self.pipeline.scheduler)
-        check_steps(fresh, steps)
-        if guidance is not None and guidance.layers is not None:
-            choose_layers(self.pipeline.unet, guidance.layers)
+        method, guidance = self._method(guidance)
         settings = {
             **{"steps": steps, "cfg": cfg, "template": template, "strict": strict},
-            "scheduler": scheduler_used,
+            "scheduler": checked_scheduler(scheduler, self.pipeline.scheduler, steps),
             **{"width": size[0], "height": size[1], "gligen_beta": beta if is_gated(self.pipeline.unet) else None},
             "guidance": None if guidance is None else repr(guidance),
             **self._state(),
@@ -294,6 +290,18 @@ class Painter:
         logs = [() if guidance is None else _log_of(guidance.log.steps, row) for row in range(len(batch))]
         return (list(latents_BCHW.cpu()) if output == "latent" else decode(self.pipeline, latents_BCHW)), logs
 
+    def _method(self, guidance: Guidance | str | None) -> tuple[str, Guidance | None]:
+        """(name, guidance): names are looked up in METHODS, a Guidance that a name would make gets that name.
+
+        Raises GuidanceError for an unknown name, and for layers that this checkpoint does not have.
+        """
+        made = named_method(guidance) if isinstance(guidance, str) else guidance
+        if made is not None and made.layers is not None:
+            choose_layers(self.pipeline.unet, made.layers)
+        if isinstance(guidance, str):
+            return guidance, made
+        return ("plain" if made is None else name_of(made) or _NAMELESS), made
+
     def _canvas(self, width: int | None, height: int | None) -> tuple[int, int]:
         """(width, height) in pixels. Raises ImageError when they do not fit the VAE's grid."""
         own = default_size(self.pipeline)
@@ -305,15 +313,6 @@ class Painter:
                 raise ImageError(f"{what} is {value!r}; expected a multiple of {factor} pixels, such as {default}")
             chosen.append(pixels)
         return chosen[0], chosen[1]
-
-
-def _method(guidance: Guidance | str | None) -> tuple[str, Guidance | None]:
-    """(name, guidance): names are looked up in METHODS, a Guidance that a name would make gets that name."""
-    if guidance is None:
-        return "plain", None
-    if isinstance(guidance, str):
-        return guidance, named_method(guidance)
-    return name_of(guidance) or _NAMELESS, guidance
 
 
 def _paintings(

@@ -137,8 +137,10 @@ def make_scheduler(name: str | None, checkpoint: Any) -> tuple[str, Any]:
     return name, SCHEDULERS[name].from_config(checkpoint.config, **silent)
 
 
-def check_steps(scheduler: Any, steps: int) -> None:
-    """Raises GuidanceError when a fresh scheduler has no `steps` noise levels of its own to step through."""
+def checked_scheduler(name: str | None, checkpoint: Any, steps: int) -> str:
+    """The name that `make_scheduler` gives. Raises GuidanceError as it does, and when that scheduler has no `steps`
+    noise levels of its own to step through."""
+    chosen, scheduler = make_scheduler(name, checkpoint)
     trained = scheduler.config.num_train_timesteps
     try:
         scheduler.set_timesteps(steps)
@@ -149,6 +151,7 @@ def check_steps(scheduler: Any, steps: int) -> None:
         usable = bool(scheduler.timesteps.max() < trained and (levels[1:] != levels[:-1]).all())
     if not usable:
         raise GuidanceError(f"steps is {steps}; expected fewer: the checkpoint was trained on {trained} noise levels")
+    return chosen
 
 
 def _check_noise(checkpoint: Any) -> None:
