@@ -25,11 +25,13 @@ from scenograph.recipes.janus import (
     fresh_janus,
     fresh_vq,
     layouts_of,
+    pairs_of,
     save_janus,
     stage_scores,
     tiny_codec,
     warn_early,
 )
+from scenograph.training.loop import Plan
 from scenograph.unified.model import Unified, count_parameters, tiny_config
 from scenograph.unified.passes import image_embeddings
 from scenograph.unified.tokens import Codec
@@ -63,6 +65,11 @@ def test_it_has_about_six_million_parameters_and_whole_pixels() -> None:
 
 
 @pytest.mark.skipif(not (WEIGHTS / "tiny-sd" / "tokenizer").exists(), reason="the tokenizer is in training")
+@pytest.mark.parametrize(("steps", "pairs"), [(10, 40), (100_000, 48_000)])
+def test_a_short_stage_encodes_no_more_pictures_than_it_draws(steps: int, pairs: int) -> None:
+    assert pairs_of(Plan(steps=steps, batch=4, lr=1e-3)) == pairs
+
+
 def test_image_tokens_begin_as_their_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of about the words' size, and alike where the codes are alike."""
     codec = tiny_codec(WEIGHTS / "tiny-sd" / "tokenizer")

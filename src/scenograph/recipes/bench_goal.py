@@ -33,7 +33,6 @@ from scenograph.judging.detection import Coco, Detector, canonical
 from scenograph.judging.guidance_protocol import Judges, paint_all
 from scenograph.judging.results import check_markers, check_out, commit, write_results
 from scenograph.layout import Layout
-from scenograph.models.embedded import WINWINLAY
 from scenograph.painting import Painter
 from scenograph.painting.guidance import base_of
 from scenograph.recipes.bench_guidance import judge
@@ -114,8 +113,8 @@ def run(
     judges = judge("a")
     measured: dict[str, _Measured] = {"drawn": _judged([[i.scene.draw()] for i in items], items, judges)}
     if bench.table is None:
-        # Its options were chosen at 50 steps, of which half are guided.
-        guided = WINWINLAY.replace("guided=25", f"guided={(bench.steps + 1) // 2}")
+        # Its options were chosen for tiny-sd at 50 steps, of which half are guided.
+        guided = f"winwinlay:guided={(bench.steps + 1) // 2}:O=8:r=0.25:rho=[1,0]"
         for method, count in (("plain", bench.seeds), (guided, bench.guided_seeds or bench.seeds)):
             name, ours = f"tiny-sd, {base_of(method)}", range(count)
             measured[name] = _painted(bench, "tiny-sd", method, items, judges, run, report, seeds=ours)

@@ -1,8 +1,8 @@
 """How long one picture takes: WinWinLay on the embedded painter, warm and with the cold start.
 
 Run: `OMP_NUM_THREADS=2 scenograph bench painting`; a few minutes. Expected on two idle cores: at most 8 s
-when the model is loaded, at most 20 s for the whole command in a fresh process. Those chosen for tiny-sd, which
-`scenograph paint` takes, guide five times as many iterations as the paper's.
+when the model is loaded, at most 20 s for the whole command in a fresh process, with the paper's options and with those
+chosen for tiny-sd, which `scenograph paint` takes.
 """
 
 from __future__ import annotations

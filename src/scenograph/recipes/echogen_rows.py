@@ -185,13 +185,13 @@ def _trained(one: Training, unified: Unified, run: Path) -> None:
     if isinstance(one.recipe, CycleRecipe):
         train_cycle(one.recipe, janus.layouts_of(one.layouts), unified, folder)
     elif isinstance(one.recipe, DjoRecipe):
-        train_djo(one.recipe, _paired(unified, run), unified, folder)
+        train_djo(one.recipe, _paired(unified, run, one.recipe.plan), unified, folder)
     else:
-        train_pmtp(one.recipe, _paired(unified, run), unified, folder)
+        train_pmtp(one.recipe, _paired(unified, run, one.recipe.plan), unified, folder)
 
 
-def _paired(unified: Unified, run: Path) -> Paired:
+def _paired(unified: Unified, run: Path, plan: Plan) -> Paired:
     """What tiny-janus learns from."""
     with processes().main_process_first():
         drawn = draw_scenes(run / "scenes-train", _SCENES, seed=0, split="train")
-        return paired_scenes(drawn, cache_tokens(unified, drawn, run / "tokens.npy", count=janus.PAIRS))
+        return paired_scenes(drawn, cache_tokens(unified, drawn, run / "tokens.npy", count=janus.pairs_of(plan)))

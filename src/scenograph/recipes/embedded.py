@@ -46,7 +46,7 @@ from scenograph.training.djo import train_djo
 from scenograph.training.gligen import train_gligen
 from scenograph.training.goal import train_goal
 from scenograph.training.grounded import Grounded, of_scenes
-from scenograph.training.loop import facts_of
+from scenograph.training.loop import Plan, facts_of
 from scenograph.training.paired import Paired, cache_tokens, paired_scenes
 from scenograph.training.pmtp import train_pmtp
 from scenograph.training.reader import reader_processor, train_reader
@@ -215,10 +215,10 @@ def _vq(site: _Site, name: str, out: Path) -> None:
     write_whole(site.folder(name) / "scores.json", json.dumps(found, indent=1) + "\n")
 
 
-def _paired(site: _Site, unified: Unified) -> Paired:
+def _paired(site: _Site, unified: Unified, plan: Plan) -> Paired:
     drawn = site.drawn("train")
     with processes().main_process_first():
-        tokens = cache_tokens(unified, drawn, site.run / "tokens.npy", count=janus.PAIRS)
+        tokens = cache_tokens(unified, drawn, site.run / "tokens.npy", count=janus.pairs_of(plan))
     return paired_scenes(drawn, tokens)
 
 
@@ -229,15 +229,15 @@ def _janus_pmtp(site: _Site, name: str, out: Path) -> None:
     else:
         codec = janus.tiny_codec(site.model("tokenizer"))
         unified = janus.fresh_janus(codec, site.model("vq"), seed=recipe.plan.seed)
-    janus.save_janus(train_pmtp(recipe, _paired(site, unified), unified, site.folder(name)), out)
+    janus.save_janus(train_pmtp(recipe, _paired(site, unified, recipe.plan), unified, site.folder(name)), out)
 
 
 def _janus_djo(site: _Site, name: str, out: Path) -> None:
-    before = site.model("janus-pmtp")
+    recipe, before = site.recipe(name), site.model("janus-pmtp")
     if not facts_of(site.folder(name)):
         janus.warn_early("djo", janus.entry_share(before))
     unified = load_unified(before, device="cpu")
-    janus.save_janus(train_djo(site.recipe(name), _paired(site, unified), unified, site.folder(name)), out)
+    janus.save_janus(train_djo(recipe, _paired(site, unified, recipe.plan), unified, site.folder(name)), out)
 
 
 def _janus(site: _Site, name: str, out: Path) -> None:

@@ -32,6 +32,7 @@ from scenograph.layout import Box, Layout
 from scenograph.models.embedded import embedded_path
 from scenograph.painting.unified import UnifiedPainter
 from scenograph.recipes.echogen_readings import grounding_tallies
+from scenograph.training.loop import Plan
 from scenograph.training.scores import held_out, vq_scores
 from scenograph.unified.model import Unified, copy_tower, load_unified, tiny_config
 from scenograph.unified.tokens import Codec, add_tokens
@@ -40,11 +41,11 @@ from scenograph.world.vocabulary import NOUNS
 
 __all__ = [
     "LAYOUTS",
-    "PAIRS",
     "entry_share",
     "fresh_janus",
     "fresh_vq",
     "layouts_of",
+    "pairs_of",
     "save_janus",
     "stage_of",
     "stage_scores",
@@ -54,10 +55,14 @@ __all__ = [
 
 _LOCATIONS = 129  # 0 … 128: whole pixels of a scene
 _ENTRY = {"djo": 0.2, "cycle": 0.4}  # shares of the AP of drawn scenes
-PAIRS = 48_000
-"""Drawn scenes of stages 1 and 2."""
+_PAIRS = 48_000
 LAYOUTS = ("real", "random", "planned")
 """Where stage 3's layouts come from: training scenes, random boxes for their captions, the grammar planner."""
+
+
+def pairs_of(plan: Plan) -> int:
+    """Drawn scenes for stages 1 and 2; a short one needs no more than it draws, as each has to be encoded first."""
+    return min(_PAIRS, plan.steps * plan.batch)
 
 
 def tiny_codec(tokenizer: str | Path) -> Codec:

@@ -99,7 +99,8 @@ def cache_tokens(unified: Unified, drawn: DrawnScenes, path: str | Path, *, coun
     return tokens[:count]
 
 
-def _tokens(unified: Unified, images_NHWC: np.ndarray, batch: int = 64) -> np.ndarray:
+def _tokens(unified: Unified, images_NHWC: np.ndarray) -> np.ndarray:
+    batch = 4 if unified.model.device.type == "cpu" else 64  # a CPU takes twice as long for more than its cache holds
     parts = [
         image_tokens(unified.model, scene_pixels(images_NHWC[i : i + batch])) for i in range(0, len(images_NHWC), batch)
     ]
