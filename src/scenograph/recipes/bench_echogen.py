@@ -2,7 +2,7 @@
 
     scenograph bench echogen --readme README.md                    # stages beside plain, WinWinLay, GLIGEN and GOAL
     scenograph bench echogen --table layouts --readme README.md    # stage 3 on real, random and planned layouts
-    scenograph bench echogen --table entry --readme README.md      # stages 2 and 3 entered early
+    scenograph bench echogen --table entry                         # stages 2 and 3 entered early
 
 Every row paints the same held-out layouts from the same seeds; judge A, which no stage has seen, judges them, and the
 drawn scenes are the ceiling. Spatial, colour, texture and shape are LayoutSAM-Eval's. Grounding is measured alone, on
