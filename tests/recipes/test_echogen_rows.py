@@ -17,7 +17,7 @@ from scenograph.recipes.echogen_rows import ABLATIONS, TABLES, Training, leak_tr
 from scenograph.recipes.embedded import ORDER
 from scenograph.training.cycle import CycleRecipe
 from scenograph.training.djo import DjoRecipe
-from scenograph.training.loop import facts_of
+from scenograph.training.loop import Plan, facts_of
 from scenograph.training.paired import Paired
 from scenograph.unified.mask import Sharing
 from scenograph.unified.model import Unified, load_unified
@@ -64,7 +64,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def fresh(*_: object, seed: int) -> Unified:
         return Unified(tiny_janus(codec, seed=seed), codec)
 
-    def paired(unified: Unified, run: Path) -> Paired:
+    def paired(unified: Unified, run: Path, plan: Plan) -> Paired:
         tokens = np.array(images(2), np.uint16)
         return Paired(
             tokens_KN=tokens,

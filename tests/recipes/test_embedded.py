@@ -120,7 +120,7 @@ def test_tiny_janus_goes_on_from_the_published_one(
     (weights / "tiny-janus").mkdir(parents=True)
     (weights / "tiny-janus" / "config.json").write_text('{"scenograph_stage": "janus-pmtp"}')
     monkeypatch.setattr(embedded, "load_unified", load)
-    monkeypatch.setattr(embedded, "_paired", lambda site, unified: None)
+    monkeypatch.setattr(embedded, "_paired", lambda site, unified, plan: None)
     monkeypatch.setattr(embedded, "train_pmtp", lambda recipe, data, unified, where: unified)
     monkeypatch.setattr(janus, "save_janus", lambda unified, out: out.mkdir(parents=True))
     embedded.train_embedded("janus-pmtp", tmp_path, steps=1, threads=1, warm=True)
