@@ -75,6 +75,17 @@ def test_names_of_the_command_line_are_the_tables_and_ways() -> None:
         assert {name for pair in pairs for name in pair} <= known
 
 
+def test_fewer_steps_guide_fewer_of_them(tmp_path: Path) -> None:
+    """The share that was chosen, whatever the options are later called."""
+    place = str(tiny_sd(tmp_path / "sd"))
+    told = [
+        json.loads(bench_echogen._row(EchogenBench(steps=steps), "winwinlay", place, "cpu").settings)[2]
+        for steps in (50, 25)
+    ]
+    assert told[0] == BASELINES["winwinlay"][1] and "guided=10:" in told[0]
+    assert told[1] == told[0].replace("guided=10:", "guided=5:")
+
+
 def test_stages_beside_a_diffusion_row(
     tmp_path: Path, trained: Path, judges: Judges, monkeypatch: pytest.MonkeyPatch
 ) -> None:
