@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from scenograph.cli import reference
 from scenograph.cli.habits import destinations
 from scenograph.cli.orders import DEFAULTS, METHOD_NAMES, read_orders
 from scenograph.cli.training import ABLATIONS, TRAININGS
-from scenograph.errors import CheckpointError, ImageError
+from scenograph.errors import CheckpointError, ImageError, ScenographWarning
 from scenograph.layout import load_layouts
 from scenograph.models.embedded import embedded_path
 from scenograph.painting.metadata import read_recipe
@@ -181,6 +182,18 @@ def test_what_goes_wrong_with_us_is_no_mistake_of_the_user(run: Run, monkeypatch
     status, out, err = run("schema")
     assert (status, out) == (1, "")
     assert "ZeroDivisionError" in err
+
+
+def test_our_warnings_are_one_line_and_those_of_libraries_are_none(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warning() -> None:
+        warnings.warn("the one\nthat counts", ScenographWarning, stacklevel=1)
+        warnings.warn("the other", UserWarning, stacklevel=1)
+
+    monkeypatch.setattr("scenograph.layout.schema", warning)
+    assert run("schema") == (0, "null\n", "scenograph: the one that counts\n")
+    with pytest.warns(UserWarning, match="the other"):
+        status, _, error = run("schema", "-v")
+    assert status == 0 and error == "scenograph: the one that counts\n"
 
 
 def test_help_of_every_command_answers_without_heavy_imports() -> None:

@@ -1,4 +1,4 @@
-"""The exceptions a user can meet, all of them under one root.
+"""The exceptions a user can meet, all of them under one root, and the warning.
 
 Every message says what came, what was expected and what to do about it, on one line: the command line prints it as it
 is and exits with status 2. A mistake of ours is not in this tree; it is an assertion or whatever Python raises.
@@ -28,6 +28,7 @@ __all__ = [
     "PlanError",
     "ResultError",
     "ScenographError",
+    "ScenographWarning",
     "TrainingError",
     "WorldError",
 ]
@@ -79,3 +80,7 @@ class DatasetError(ScenographError, ValueError):
 
 class TrainingError(ScenographError):
     """A training recipe, data set or checkpoint cannot be used, or the loss became non-finite."""
+
+
+class ScenographWarning(UserWarning):
+    """What goes on and is likely to disappoint; the command line prints it as one line, those of libraries with -v."""

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scenograph.errors import CheckpointError, DependencyError
+from scenograph.errors import CheckpointError, DependencyError, ScenographWarning
 from scenograph.models import embedded, loading
 from scenograph.models.convert import convert_pickle
-from scenograph.models.loading import load_pipeline, pick_device, pick_dtype
+from scenograph.models.loading import lacks, load_pipeline, pick_device, pick_dtype
 from tests.heard import heard
 from tests.models.original_format import write_original
 from tests.tiny import tiny_sd, tiny_sdxl
@@ -197,6 +198,23 @@ def test_loading_in_half_precision_says_nothing(folder: Path) -> None:
     with heard() as said:
         load_pipeline(folder, device="cpu", dtype="fp16")
     assert said.getvalue() == ""
+
+
+def test_a_dtype_that_the_processor_does_not_know_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(loading, "lacks", lambda device, dtype: dtype == torch.bfloat16)
+    for dtype in ("bf16", torch.bfloat16):
+        with pytest.warns(ScenographWarning, match="no instructions for torch.bfloat16: .* float32 is far faster"):
+            assert pick_dtype(dtype, cpu) == torch.bfloat16
+    with warnings.catch_warnings(action="error"):
+        assert pick_dtype("float32", cpu) == torch.float32
+
+
+def test_only_16_bits_on_a_cpu_may_lack_instructions() -> None:
+    cpu, elsewhere = torch.device("cpu"), torch.device("cuda")
+    assert not any(lacks(elsewhere, dtype) for dtype in (torch.float16, torch.bfloat16, torch.float32))
+    assert not any(lacks(cpu, dtype) for dtype in (torch.float32, torch.float64))
+    assert lacks(cpu, torch.bfloat16) == (not torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def test_devices_and_dtypes() -> None:

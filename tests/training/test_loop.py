@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from scenograph.errors import TrainingError
+from scenograph.errors import ScenographWarning, TrainingError
 from scenograph.training import loop
 from scenograph.training.loop import Plan, Run, facts_of
 
@@ -91,13 +91,22 @@ def test_resume_is_exact_in_float16(tmp_path: Path, half: Plan) -> None:
         assert torch.equal(a, b)
 
 
-def test_trainings_of_one_process_have_each_their_precision(tmp_path: Path) -> None:
+def test_trainings_of_one_process_have_each_their_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "lacks", lambda device, dtype: False)
     for i, precision in enumerate(("no", "bf16", "no")):
         model, plan = nn.Linear(2, 1), replace(PLAN, steps=1, mixed_precision=precision)
         run = Run(tmp_path / str(i), plan, model)
         for _ in run.steps():
             run.update(run.model(torch.ones(4, 2)).square().mean())
         assert run.accelerator.mixed_precision == precision
+
+
+def test_bfloat16_is_float32_where_the_processor_lacks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "lacks", lambda device, dtype: dtype == torch.bfloat16)
+    with pytest.warns(ScenographWarning, match="no instructions for bfloat16: training in float32"):
+        run = Run(tmp_path, replace(PLAN, mixed_precision="bf16"), nn.Linear(2, 1))
+    assert run.accelerator.mixed_precision == "no"
+    assert run.plans[0][1]["mixed_precision"] == "no"  # what a card will say
 
 
 def test_log_curve_and_facts(tmp_path: Path) -> None:

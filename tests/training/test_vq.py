@@ -46,6 +46,13 @@ def recipe() -> VqRecipe:
     return replace(world.vq(), plan=plan, scenes=10, shallow=0.5, decoder=0.5, pictures=2, patience=0)
 
 
+@pytest.fixture(scope="module")
+def whole(drawn: DrawnScenes, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """What a training without a break ends in, and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train_vq(recipe(), fresh(), drawn, folder), folder
+
+
 def changed(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
@@ -62,12 +69,12 @@ def test_the_parts_are_the_whole() -> None:
         torch.testing.assert_close(decode_shallow(vq.decoder, doubled), vq.decoder(z))
 
 
-def test_it_learns_keeps_its_codebook_alive_and_measures(drawn: DrawnScenes, tmp_path: Path) -> None:
-    vq = train_vq(recipe(), fresh(), drawn, tmp_path)
+def test_it_learns_keeps_its_codebook_alive_and_measures(whole: tuple[Any, Path]) -> None:
+    vq, folder = whole
     lengths = vq.quantize.embedding.weight.norm(dim=-1)
     assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-5)
     assert changed(fresh().state_dict(), vq.state_dict()) == set(vq.state_dict())  # every layer is in one of the parts
-    rows = [json.loads(row) for row in (tmp_path / "log.jsonl").read_text().splitlines()]
+    rows = [json.loads(row) for row in (folder / "log.jsonl").read_text().splitlines()]
     assert 0 < rows[-1]["used"] <= 1 and rows[-1]["cells"] > 0
     found = vq_scores(vq, DogJudge(), count=3)
     assert 0 < found["PSNR (dB)"] < 30 and 0 < found["codebook used (%)"] <= 100
@@ -76,10 +83,13 @@ def test_it_learns_keeps_its_codebook_alive_and_measures(drawn: DrawnScenes, tmp
 
 @pytest.mark.parametrize(("part", "step"), [("vq shallow", 1), ("vq tokens", 2), ("vq decoder", 1)])
 def test_killed_in_any_part_it_ends_in_the_same_weights(
-    part: str, step: int, drawn: DrawnScenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: str,
+    step: int,
+    whole: tuple[Any, Path],
+    drawn: DrawnScenes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = train_vq(recipe(), fresh(), drawn, tmp_path / "whole").state_dict()
-
     class Killed(Exception):
         pass
 
@@ -91,8 +101,8 @@ def test_killed_in_any_part_it_ends_in_the_same_weights(
     update = Run.update
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Run, "update", dying)
-        train_vq(recipe(), fresh(), drawn, tmp_path / "parts")
-    assert not changed(whole, train_vq(recipe(), fresh(), drawn, tmp_path / "parts").state_dict())
+        train_vq(recipe(), fresh(), drawn, tmp_path)
+    assert not changed(whole[0].state_dict(), train_vq(recipe(), fresh(), drawn, tmp_path).state_dict())
 
 
 def test_frozen_tokens_stay_and_a_tower_that_looks_on_learns_nothing(drawn: DrawnScenes, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,7 +28,7 @@ from scenograph.cli.painting import paint
 from scenograph.cli.planning import plan
 from scenograph.cli.training import train
 from scenograph.cli.world import world
-from scenograph.errors import ScenographError
+from scenograph.errors import ScenographError, ScenographWarning
 
 __all__ = ["main", "reference"]
 
@@ -95,8 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return the exit status. Never raises."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with warnings.catch_warnings():
+        warnings.showwarning = partial(_show, shown=warnings.showwarning)
         if not {"-v", "--verbose"} & set(arguments):
             warnings.simplefilter("ignore")
+            warnings.simplefilter("default", ScenographWarning)
             logging.getLogger("diffusers").setLevel(logging.ERROR)
             logging.getLogger("transformers").setLevel(logging.ERROR)
         try:
@@ -117,9 +121,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _show(message: Warning | str, category: type[Warning], *where: Any, shown: Callable[..., None]) -> None:
+    if issubclass(category, ScenographWarning):
+        _say_line(str(message))
+    else:
+        shown(message, category, *where)
+
+
 def _refuse(message: str) -> int:
-    click.echo(f"scenograph: {' '.join(message.split())}", err=True)
+    _say_line(message)
     return 2
+
+
+def _say_line(message: str) -> None:
+    click.echo(f"scenograph: {' '.join(message.split())}", err=True)
 
 
 def reference() -> str:

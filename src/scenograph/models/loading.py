@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from scenograph.errors import CheckpointError, DependencyError
+from scenograph.errors import CheckpointError, DependencyError, ScenographWarning
 from scenograph.models.families import Family, check_channels, family_of_file, family_of_folder
 from scenograph.models.gated import DELTA, apply_delta, base_of
 
@@ -116,14 +116,32 @@ def pick_device(device: torch.device | str | None) -> torch.device:
 
 
 def pick_dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype:
-    """The asked dtype, else float16 on CUDA and float32 elsewhere. Raises CheckpointError for an unknown name."""
+    """The asked dtype, else float16 on CUDA and float32 elsewhere; warns of one that the processor does not know.
+
+    Raises CheckpointError for an unknown name.
+    """
     if dtype is None:
         return torch.float16 if device.type == "cuda" else torch.float32
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype not in _DTYPES:
-        raise CheckpointError(f"unknown dtype {dtype!r}; expected one of: {', '.join(sorted(_DTYPES))}")
-    return _DTYPES[dtype]
+    if isinstance(dtype, str):
+        if dtype not in _DTYPES:
+            raise CheckpointError(f"unknown dtype {dtype!r}; expected one of: {', '.join(sorted(_DTYPES))}")
+        dtype = _DTYPES[dtype]
+    if lacks(device, dtype):
+        told = f"this processor has no instructions for {dtype}: pictures take minutes; float32 is far faster here"
+        warnings.warn(told, ScenographWarning, stacklevel=2)
+    return dtype
+
+
+def lacks(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this is a CPU without instructions for a 16-bit `dtype`, where a convolution takes some 90 times as long
+    as in float32."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    asks = {
+        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
+        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
+    }
+    return dtype in asks and not asks[dtype]()
 
 
 def _locate(name: str | Path) -> Path | None:

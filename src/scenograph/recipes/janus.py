@@ -24,7 +24,7 @@ from PIL import Image
 from transformers import CLIPTokenizer, JanusForConditionalGeneration, VisionTextDualEncoderModel
 from transformers.models.janus.modeling_janus import JanusVQVAE
 
-from scenograph.errors import CheckpointError
+from scenograph.errors import CheckpointError, ScenographWarning
 from scenograph.grounding.detector import load_detector
 from scenograph.grounding.unified import UnifiedGrounder
 from scenograph.judging.detection import Coco, canonical, mean_iou
@@ -155,11 +155,13 @@ def warn_early(stage: str, share: float | None) -> None:
     """Say it clearly when a stage begins too early, or when that could not be measured."""
     least = _ENTRY[stage]
     if share is None:
-        warnings.warn(f"stage {stage}: judge B's detector is not trained, so the entry is not measured", stacklevel=2)
+        told = f"stage {stage}: judge B's detector is not trained, so the entry is not measured"
+        warnings.warn(told, ScenographWarning, stacklevel=2)
     elif share < least:
         warnings.warn(
             f"stage {stage} begins at {100 * share:.0f} % of the AP of drawn scenes, below {100 * least:.0f} %: the "
             "paper's Figure 5 finds that it then hurts; train the stage before it longer",
+            ScenographWarning,
             stacklevel=2,
         )
 

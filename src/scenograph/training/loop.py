@@ -19,10 +19,11 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from math import cos, pi
 from pathlib import Path
@@ -31,15 +32,16 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, send_to_device
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
-from scenograph.errors import TrainingError
+from scenograph.errors import ScenographWarning, TrainingError
 from scenograph.files import write_whole
+from scenograph.models.loading import lacks
 from scenograph.painting.attention import learning_kernels
 
 __all__ = ["Plan", "Run", "begin", "facts_of", "save_atomically"]
@@ -99,6 +101,15 @@ def _allow(mixed_precision: str) -> None:
         AcceleratorState._reset_state()
 
 
+def _computable(plan: Plan) -> Plan:
+    """The plan in float32 where it asks for bfloat16 and the processor has no instructions for that."""
+    if plan.mixed_precision != "bf16" or not lacks(PartialState().device, torch.bfloat16):
+        return plan
+    told = "this processor has no instructions for bfloat16: training in float32, which is far faster here"
+    warnings.warn(told, ScenographWarning, stacklevel=3)
+    return replace(plan, mixed_precision="no")
+
+
 class _Made(IterableDataset[Any]):
     """The batches of steps first..last-1, in order."""
 
@@ -119,6 +130,7 @@ class Run:
     def __init__(
         self, folder: str | Path, plan: Plan, model: nn.Module, *, what: str = "training", idle: bool = False
     ) -> None:
+        plan = _computable(plan)
         self.folder, self.plan, self.what = Path(folder), plan, what
         self.folder.mkdir(parents=True, exist_ok=True)
         _allow(plan.mixed_precision)
