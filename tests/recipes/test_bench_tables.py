@@ -13,6 +13,7 @@ from scenograph.recipes.bench_tables import (
     FILES,
     PLANNING_MARKERS,
     echogen_tables,
+    folded,
     guidance_tables,
     leak_tables,
     speed_tables,
@@ -39,10 +40,17 @@ def test_the_readme_shows_what_the_results_say() -> None:
     for name, render in FILES.items():
         if (ROOT / "results" / name).exists():
             rendered |= {
-                marker: f"{table}\n" for marker, table in render(read_results(ROOT / "results" / name)).items()
+                marker: f"{folded(table)}\n" for marker, table in render(read_results(ROOT / "results" / name)).items()
             }
     assert shown == {marker: rendered.get(marker, "") for marker in shown}, "run the bench with --readme README.md"
     assert set(rendered) <= set(shown)
+
+
+def test_documents_fold_the_differences_and_nothing_else() -> None:
+    assert folded("| a |") == "| a |"
+    told = folded("| a |\n\nPaired differences with 95 % intervals:\n\n| b |")
+    summary = "<details><summary>Paired differences with 95 % intervals</summary>"
+    assert told == f"| a |\n\n{summary}\n\n| b |\n\n</details>"  # GitHub reads Markdown between empty lines alone
 
 
 def test_guidance_tables_have_a_part_for_held_out_combinations() -> None:

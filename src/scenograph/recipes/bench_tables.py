@@ -15,6 +15,7 @@ __all__ = [
     "FILES",
     "PLANNING_MARKERS",
     "echogen_tables",
+    "folded",
     "goal_tables",
     "guidance_tables",
     "leak_tables",
@@ -28,6 +29,7 @@ __all__ = [
 
 Content = Mapping[str, Any]
 
+_PAIRED = "Paired differences with 95 % intervals"
 _GUIDANCE = {
     "ap": "AP",
     "ap50": "AP50",
@@ -230,7 +232,7 @@ def _differences(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) 
             cells = {m: _difference(row[m], row.get(f"{m}_ci"), _DIGITS.get(m, 1)) for m in columns if m in row}
             found.append({"name": row["name"], **cells})
     table = _table(found, columns)
-    return table and f"Paired differences with 95 % intervals:\n\n{table}"
+    return table and f"{_PAIRED}:\n\n{table}"
 
 
 def _difference(value: float, interval: Sequence[float | None] | None, digits: int) -> str:
@@ -299,4 +301,10 @@ FILES: dict[str, Callable[[Content], dict[str, str]]] = {
 def write_tables(path: str | Path, readme: str | Path, render: Callable[[Content], dict[str, str]]) -> None:
     """Put every table of a results file between its markers. Raises ResultError without them."""
     for marker, table in render(read_results(path)).items():
-        update_readme(readme, marker, table)
+        update_readme(readme, marker, folded(table))
+
+
+def folded(tables: str) -> str:
+    """As a document shows them: the differences, long and wide, behind a click."""
+    head, line, differences = tables.partition(f"{_PAIRED}:\n\n")
+    return f"{head}<details><summary>{_PAIRED}</summary>\n\n{differences}\n\n</details>" if line else tables
