@@ -61,7 +61,34 @@ def test_plan_paint_ground(run: Run, folder: Path, tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     status, text, err = run("ground", picture, "a black dog", "a cat", "--grounder", folder, "--out", found)
     assert status == 0, err
-    assert {i.caption for i in load_layouts(found)[0].instances} <= {"a black dog", "a cat"}
+    assert [i.caption for i in load_layouts(found)[0].instances] == ["a black dog", "a cat"]
+    status, _, err = run("ground", picture, "a cat", "--grounder", folder, "--threshold", "0.9")
+    assert status == 2 and "gives no scores; leave --threshold out" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("seed", ["-1", "99999999999999999999999"])
+def test_a_seed_that_is_none_costs_one_line(run: Run, folder: Path, seed: str) -> None:
+    status, _, err = run("plan", "a red dog", "--planner", "janus", "--llm", folder, "--seed", seed)
+    assert status == 2 and "expected a whole number from 0 to 2^63 - 1" in err and err.count("\n") == 1
+
+
+def test_planner_options_that_it_lacks_are_named_alone(run: Run, folder: Path) -> None:
+    words = ("--planner", "janus", "--llm", folder, "--base-url", "http://127.0.0.1:1/v1")
+    status, _, err = run("plan", "a red dog", *words)
+    assert status == 2 and "'janus' does not take base_url; leave it out" in err
+
+
+def test_a_dtype_and_what_only_diffusion_can_leave_on_the_cpu(run: Run, folder: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.json"
+    asked.write_text(layout().to_json())
+    told = {}
+    for dtype in ("float32", "bfloat16"):
+        status, text, err = run("paint", asked, "--model", folder, "--dtype", dtype, "--out", tmp_path, "--json")
+        assert status == 0, err
+        told[dtype] = json.loads(text)["dtype"]
+    assert told == {"float32": "float32", "bfloat16": "bfloat16"}
+    status, _, err = run("paint", asked, "--model", folder, "--offload", "--out", tmp_path / "x.png")
+    assert status == 2 and "--offload belongs to diffusion" in err and not (tmp_path / "x.png").exists()
 
 
 def test_methods_of_diffusion_are_refused(run: Run, folder: Path, tmp_path: Path) -> None:

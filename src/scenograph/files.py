@@ -5,10 +5,11 @@ renames it, so that a broken run or a full disk leaves the old file as it was.
 """
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-__all__ = ["is_writable_folder", "write_whole"]
+__all__ = ["exchange", "is_writable_folder", "write_whole"]
 
 _MODE = 0o666
 
@@ -32,6 +33,16 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
         os.replace(part, target)
     finally:
         Path(part).unlink(missing_ok=True)
+
+
+def exchange(fresh: Path, target: Path) -> None:
+    """Put a finished folder in the place of another; killed at any point, one of the two is still whole."""
+    old = target.with_name(target.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

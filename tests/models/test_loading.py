@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from scenograph.errors import CheckpointError, DependencyError, ScenographWarning
 from scenograph.models import embedded, loading
 from scenograph.models.convert import convert_pickle
+from scenograph.models.families import is_unified
 from scenograph.models.loading import lacks, load_pipeline, pick_device, pick_dtype
 from tests.heard import heard
 from tests.models.original_format import write_original
@@ -240,3 +241,13 @@ def test_loading_leaves_the_libraries_talkative_again(folder: Path) -> None:
         assert not diffusers_logging.is_progress_bar_enabled()
         raise OSError("first line\nsecond line")
     assert diffusers_logging.is_progress_bar_enabled() == before
+
+
+def test_unified_models_are_told_by_their_own_names(tmp_path: Path) -> None:
+    (tmp_path / "janusz").mkdir()
+    file = tmp_path / "janusz" / "sd15.safetensors"
+    file.touch()
+    for name in (file, "janusz/my-sd", "janusz/not-there.safetensors", "tiny-sd"):
+        assert not is_unified(name), name
+    for name in ("deepseek-community/Janus-Pro-1B", "tiny-janus"):
+        assert is_unified(name), name

@@ -250,3 +250,12 @@ def test_the_command_draws_a_sheet_and_refuses_in_one_line(
     assert status == 2 and err.count("\n") == 1 and "janus-cycle" in err
     status, _, err = run("bench", "echogen", "--checkpoint", "1+3", "--run", trained)
     assert status == 2 and "ROW=FOLDER" in err
+    for command, words, complaint in (
+        ("echogen", ("--temperature", "-1"), "temperature -1.0"),
+        ("echogen", ("--unified-cfg", "nan"), "guidance nan"),
+        ("parsing", ("--unified-cfg", "inf"), "guidance inf"),
+        ("echogen", ("--sheet", tmp_path / "a.png" / "b.png"), "a.png"),
+    ):
+        (tmp_path / "a.png").touch()
+        status, _, err = run("bench", command, *words)
+        assert status == 2 and complaint in err and err.count("\n") == 1, err

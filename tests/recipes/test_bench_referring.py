@@ -112,6 +112,10 @@ def test_the_world_by_a_detector_with_labels(run: Run, folder: Path, tmp_path: P
         (["--data", "ref-l4:missing"], "is no .json"),
         (["--data", "world", "--split", "val"], "leave the pictures and the split out"),
         (["--data", "world", "--limit", "4", "--together", "--grounder", "{folder}/detector"], "leave `together` out"),
+        (
+            ["--data", "world", "--together", "--grounder", "{folder}/janus", "--grounder", "{folder}/detector"],
+            "detector' cannot be asked for several expressions",
+        ),
         (["--data", "world", "--grounder", "no-such"], "no-such"),
         (["--data", "ref-l4:{folder}", "--split", "train"], "no ref-l4-val"),
     ],

@@ -104,6 +104,10 @@ def test_a_row_goes_on_from_its_stage_and_is_trained_once(tiny: Path, monkeypatc
     assert (path / "model.safetensors").stat().st_mtime_ns == written
     train_ablation("janus-random", tiny, steps=2)
     assert facts_of(tiny / "janus-random")["steps"] == 2
+    # Of another stage 2 it would keep the policy and take a new reference.
+    janus.save_janus(Unified(tiny_janus(world_codec(), seed=7), world_codec()), tiny / "janus-djo" / "model")
+    with pytest.raises(TrainingError, match="began from another checkpoint"):
+        train_ablation("janus-random", tiny, steps=3)
 
 
 def test_an_early_entry_trains_what_it_stands_on(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

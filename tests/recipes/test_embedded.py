@@ -1,5 +1,6 @@
 """Embedded trainings end in a published folder, and only the recipe's own plan replaces what users get."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from transformers import VisionTextDualEncoderModel
 
-from scenograph.errors import TrainingError
+from scenograph.errors import ScenographWarning, TrainingError
 from scenograph.models import embedded as names
 from scenograph.models.embedded import EMBEDDED
 from scenograph.models.gated import add_gates
@@ -97,6 +98,7 @@ def test_users_get_the_furthest_stage_of_tiny_janus(
     def save(site: Any, name: str, out: Path) -> None:
         out.mkdir(parents=True)
         save_file({"stage": torch.ones(1)}, out / "model.safetensors")
+        (out / "config.json").write_text(json.dumps({"scenograph_stage": name}))
 
     for name in ("janus-pmtp", "janus-djo"):
         monkeypatch.setitem(embedded._STORIES, name, (save, lambda path: {"painted: AP": 1.0}, f"stage of {name}"))  # type: ignore[misc]
@@ -105,8 +107,47 @@ def test_users_get_the_furthest_stage_of_tiny_janus(
     assert path == weights / "tiny-janus" and "stage of janus-pmtp" in (path / "README.md").read_text()
     embedded.train_embedded("janus-djo", tmp_path, threads=1)
     assert "stage of janus-djo" in (path / "README.md").read_text()
-    assert embedded.train_embedded("janus-pmtp", tmp_path, threads=1) == tmp_path / "janus-pmtp" / "model"
-    assert "stage of janus-djo" in (path / "README.md").read_text()
+    for run in (tmp_path, tmp_path / "another"):
+        assert embedded.train_embedded("janus-pmtp", run, threads=1) == run / "janus-pmtp" / "model"
+        assert "stage of janus-djo" in (path / "README.md").read_text()
+
+
+def test_asked_steps_are_not_those_of_the_stage_before(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, whole = tmp_path / "janus-djo", world.janus_djo().plan.steps
+    (folder / "model").mkdir(parents=True)
+    asked: list[str] = []
+    monkeypatch.setattr(embedded, "train_embedded", lambda name, run, **options: asked.append(name))
+    for done, steps in ((whole, whole + 500), (10, 5)):
+        monkeypatch.setattr(embedded, "facts_of", lambda place, done=done: {"steps": done})
+        site = embedded._Site(run=tmp_path, steps=steps, workers=1, warm=False)
+        assert site.model("janus-djo") == folder / "model"
+        assert asked == ([] if done == whole else ["janus-djo"])
+
+
+def test_a_warm_start_that_is_none_is_said(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(site: Any, name: str, out: Path) -> None:
+        out.mkdir(parents=True)
+
+    monkeypatch.setitem(embedded._STORIES, "janus-djo", (save, lambda path: {}, ""))  # type: ignore[misc]
+    with pytest.warns(ScenographWarning, match="no weights for 'janus-djo' to begin with"):
+        embedded.train_embedded("janus-djo", tmp_path / "run", steps=1, threads=1, warm=True)
+
+
+def test_a_stage_goes_on_from_itself_where_that_is_asked(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (weights / "tiny-janus").mkdir(parents=True)
+    (weights / "tiny-janus" / "config.json").write_text('{"scenograph_stage": "tiny-janus"}')
+    given: list[Any] = []
+    monkeypatch.setattr(janus, "go_on", lambda before, folder, stage: given.append((before, stage)))
+    monkeypatch.setattr(janus, "save_janus", lambda unified, out: out.mkdir(parents=True))
+    monkeypatch.setattr(embedded, "train_cycle", lambda recipe, layouts, unified, folder: unified)
+    embedded.train_embedded("tiny-janus", tmp_path / "warm", steps=1, threads=1, warm=True)
+    (tmp_path / "cold" / "janus-djo" / "model").mkdir(parents=True)
+    embedded.train_embedded("tiny-janus", tmp_path / "cold", steps=1, threads=1)
+    assert given == [(weights / "tiny-janus", None), (tmp_path / "cold" / "janus-djo" / "model", "cycle")]
 
 
 def test_tiny_janus_goes_on_from_the_published_one(

@@ -35,6 +35,8 @@ from scenograph.training.loop import Plan
 from scenograph.unified.model import Unified, count_parameters, tiny_config
 from scenograph.unified.passes import image_embeddings
 from scenograph.unified.tokens import Codec
+from scenograph.world.captions import noun_of
+from scenograph.world.split import layout_held_out
 
 
 def fresh(codec: Codec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Unified:
@@ -109,6 +111,9 @@ def test_layouts_of_every_kind_repeat_and_differ(kind: str) -> None:
     first = [draw(np.random.default_rng(seed)) for seed in range(12)]
     assert first == [draw(np.random.default_rng(seed)) for seed in range(12)]
     assert len(set(first)) > 6 and all(layout.instances for layout in first)
+    several = [draw(np.random.default_rng(seed)) for seed in range(100)]
+    for layout in several:
+        assert not layout_held_out((noun_of(one.label) or one.label, one.box) for one in layout.instances)
     if kind == "random":
         assert min(min(i.box.width, i.box.height) for layout in first for i in layout.instances) >= 0.15 - 1e-9
 

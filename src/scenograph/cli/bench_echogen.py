@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from scenograph.cli.habits import as_json, dtype_option, note, readme_option, save_picture, show_tables, volume
+from scenograph.cli.habits import (
+    as_json,
+    destinations,
+    dtype_option,
+    note,
+    readme_option,
+    save_picture,
+    show_tables,
+    volume,
+)
 from scenograph.errors import ResultError
 
 __all__ = ["TABLES", "WAYS"]
@@ -103,6 +112,9 @@ def echogen(
 
     named = tuple((name, place) for name, _, place in given)
     bench = bench_echogen.EchogenBench(rows=_names(rows), checkpoints=named, **options)
+    for picture in (sheet, curves):
+        if picture:
+            destinations(picture, ["sheet"])  # better refused now than after hours
     out = out or Path("runs" if bench.development else "results") / f"{bench.name}.json"
     places = bench_echogen.places_of(bench, run)
     stages = {row: place for row, place in places.items() if row not in bench_echogen.BASELINES}
@@ -117,7 +129,8 @@ def echogen(
     if sheet:
         from scenograph.recipes.echogen_sheet import sample_sheet
 
-        save_picture(sample_sheet(stages, seed=bench.seed, cfg=bench.unified_cfg), sheet)
+        options = {"seed": bench.seed, "cfg": bench.unified_cfg, "temperature": bench.temperature}
+        save_picture(sample_sheet(stages, **options), sheet)
 
 
 @click.command()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scenograph.cli.habits import as_json, destinations, is_picture, print_json, save_picture, say, volume
+from scenograph.cli.habits import as_json, destinations, given, is_picture, print_json, save_picture, say, volume
 from scenograph.cli.judging import read_image
-from scenograph.errors import ImageError
+from scenograph.errors import CheckpointError, ImageError
 from scenograph.layout import Box, Instance, Layout, save_layouts
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["ground"]
 
 
 @click.command()
-@click.argument("given", metavar="IMAGE… [PHRASE…]", nargs=-1, required=True)
+@click.argument("words", metavar="IMAGE… [PHRASE…]", nargs=-1, required=True)
 @click.option(
     "--grounder",
     default="detector-a",
@@ -38,8 +38,10 @@ __all__ = ["ground"]
 @click.option("--device", metavar="NAME", help="cuda, mps or cpu; default the first that is there.")
 @as_json
 @volume
+@click.pass_context
 def ground(
-    given: Sequence[str],
+    context: click.Context,
+    words: Sequence[str],
     grounder: str,
     threshold: float,
     best: bool,
@@ -53,13 +55,13 @@ def ground(
     Words that are no picture files are phrases to look for, such as "a red dog"; a detector with a vocabulary of its
     own reads their nouns alone, and without phrases looks for all it knows.
     """
-    files = [Path(word) for word in given if is_picture(Path(word))]
-    phrases = [word for word in given if not is_picture(Path(word))]
+    files = [Path(word) for word in words if is_picture(Path(word))]
+    phrases = [word for word in words if not is_picture(Path(word))]
     if not files:
         raise ImageError("got no picture; expected IMAGE files, then the phrases to look for")
     images = [read_image(file) for file in files]
     sheets = destinations(draw, [f"{file.stem}-found" for file in files]) if draw else []
-    detector = _load(grounder, threshold, device)
+    detector = _load(grounder, threshold, device, is_asked=given(context, "threshold"))
     found = [_kept(layout, best=best) for layout in _found(detector, images, phrases)]
     if out:
         save_layouts(out, found)
@@ -77,10 +79,14 @@ def ground(
             say(f"  {number} {one.caption}  {_sides(one.box)}{score}")
 
 
-def _load(name: str, threshold: float, device: str | None) -> Detector:
+def _load(name: str, threshold: float, device: str | None, *, is_asked: bool) -> Detector:
     from scenograph.grounding.named import load_grounder
+    from scenograph.judging.referring import PhraseGrounder
 
-    return load_grounder(name, threshold=threshold, device=device)
+    loaded = load_grounder(name, threshold=threshold, device=device)
+    if is_asked and isinstance(loaded, PhraseGrounder):
+        raise CheckpointError(f"{name!r} is a unified model and gives no scores; leave --threshold out")
+    return loaded
 
 
 def _found(detector: Detector, images: Sequence[object], phrases: Sequence[str]) -> list[Layout]:

@@ -62,7 +62,7 @@ def check_method(context: click.Context, option: click.Parameter, name: str | No
 
 
 _SAME = ("steps", "cfg", "scheduler", "template", "strict", "gligen_beta", "width", "height")
-_DIFFUSION = ("negative_prompt", "steps", "scheduler", "gligen_beta", "width", "height", "template", "strict", "dtype",
+_DIFFUSION = ("negative_prompt", "steps", "scheduler", "gligen_beta", "width", "height", "template", "strict",
               "variant", "config", "tiling", "loras")  # fmt: skip
 _UNIFIED = {"temperature": "image-temperature", "top_k": "top-k", "top_p": "top-p"}
 
@@ -212,9 +212,17 @@ def _load(settings: dict[str, Any], place: dict[str, Any]) -> Painter | UnifiedP
 
     note(f"loading {settings['model']}")
     if is_unified(settings["model"]):
-        from scenograph.painting.unified import UnifiedPainter
+        import torch
 
-        return UnifiedPainter.from_pretrained(settings["model"], device=place["device"])
+        from scenograph.models.loading import pick_device, pick_dtype
+        from scenograph.painting.unified import UnifiedPainter
+        from scenograph.unified.model import load_unified
+
+        if place["offload"]:
+            raise CheckpointError(f"--offload belongs to diffusion, and {settings['model']!r} is a unified model")
+        dtype = pick_dtype(settings["dtype"] or torch.float32, pick_device(place["device"]))
+        unified = load_unified(settings["model"], device=place["device"], dtype=dtype)
+        return UnifiedPainter(unified, name=str(settings["model"]))
     loaded = {name: settings[name] for name in LOADED if name not in ("model", "loras")}
     painter = Painter.from_pretrained(settings["model"], **loaded, **place)
     for file, scale in settings["loras"]:

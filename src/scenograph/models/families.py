@@ -55,11 +55,14 @@ FAMILIES: dict[str, Family] = {
 
 
 def is_unified(name: str | Path) -> bool:
-    """Whether a name is an embedded unified model's, or a folder of one; hub ids are told by "janus" in their name."""
+    """Whether a name is an embedded unified model's, or a folder of one; hub ids are told by "janus" in their name.
+
+    The owner's name does not count, nor a file's: single files are diffusion checkpoints.
+    """
     folder = Path(name).expanduser()
     if folder.is_dir():
         return (folder / "config.json").is_file() and not (folder / "model_index.json").exists()
-    return "janus" in str(name).lower()
+    return not folder.is_file() and folder.suffix != ".safetensors" and "janus" in folder.name.lower()
 
 
 def known_pipelines() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,7 @@ def planner(name: str, *, examples: str | Path | None = None, **options: Any) ->
 def _made(kind: Any, name: str, options: dict[str, Any], needs: str | None = None) -> Planner:
     if needs is not None and needs not in options:
         raise PlanError(f"the planner {name!r} needs a {needs}; expected --llm NAME")
-    try:
-        made: Planner = kind(**options)
-    except TypeError:
-        raise PlanError(f"the planner {name!r} does not take {', '.join(sorted(options))}; leave it out") from None
+    if unknown := sorted(set(options) - set(signature(kind).parameters)):
+        raise PlanError(f"the planner {name!r} does not take {', '.join(unknown)}; leave it out")
+    made: Planner = kind(**options)
     return made

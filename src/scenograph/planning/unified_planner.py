@@ -49,11 +49,13 @@ class UnifiedPlanner:
         """The plan of one prompt, the same for the same seed.
 
         Raises:
-            PlanError: the prompt is empty.
+            PlanError: the prompt is empty, or the seed cannot be one.
             CheckpointError: the model cannot be loaded.
         """
         if not prompt.strip():
             raise PlanError("the prompt is empty; expected a sentence such as 'three cats to the left of a dog'")
+        if not 0 <= seed < 1 << 63:
+            raise PlanError(f"seed {seed} is not usable; expected a whole number from 0 to 2^63 - 1")
         codec = self._unified.codec
         layout = self._written(plan_sequence(codec, prompt), prompt, seed, self.temperature)
         changes = []

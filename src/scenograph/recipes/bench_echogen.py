@@ -98,6 +98,9 @@ class EchogenBench:
     resamples: int = 1000
     development: bool = False
 
+    def __post_init__(self) -> None:
+        Sampling(guidance=self.unified_cfg, temperature=self.temperature)  # refuses what cannot be sampled with
+
     def command(self) -> str:
         """The command line of this comparison, with the names of folders only."""
         words = ["scenograph", "bench", "echogen", "--table", self.table, "--limit", str(self.limit)]

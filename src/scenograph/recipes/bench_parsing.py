@@ -43,6 +43,7 @@ from scenograph.planning.unified_planner import UnifiedPlanner
 from scenograph.recipes.bench_guidance import judge
 from scenograph.recipes.bench_tables import parsing_tables, write_tables
 from scenograph.unified.model import Unified, load_unified
+from scenograph.unified.sampler import Sampling
 from scenograph.world.vocabulary import NOUNS
 
 __all__ = ["WAYS", "ParsingBench", "recovered", "run", "states_all", "wrong_layouts"]
@@ -61,6 +62,9 @@ class ParsingBench:
     unified_cfg: float = 3.0
     seed: int = 0
     resamples: int = 1000
+
+    def __post_init__(self) -> None:
+        Sampling(guidance=self.unified_cfg)  # refuses what cannot be sampled with
 
     def command(self) -> str:
         """The command line of this measurement, with the name of a folder only."""

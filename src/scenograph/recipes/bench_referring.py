@@ -24,7 +24,7 @@ from scenograph.datasets.referring import ReferringRow, read_ref_l4, read_refcoc
 from scenograph.errors import DatasetError, ResultError
 from scenograph.grounding.named import load_grounder
 from scenograph.judging.bootstrap import Estimate, difference, resamples
-from scenograph.judging.referring import SIZES, class_means, grounded_boxes, referring_tallies
+from scenograph.judging.referring import SIZES, PhraseGrounder, class_means, grounded_boxes, referring_tallies
 from scenograph.judging.results import check_out, commit, render_rows, write_results
 from scenograph.judging.subsets import spread
 from scenograph.layout import Layout
@@ -109,6 +109,10 @@ def run(
     if not count:
         raise ResultError(f"{data} has no expression that fits one thing alone; ask for more pictures")
     loaded = {name: load_grounder(name, threshold=0.0, device=device) for name in names}
+    if together and (detectors := [name for name, one in loaded.items() if not isinstance(one, PhraseGrounder)]):
+        raise ResultError(
+            f"the detector {detectors[0]!r} cannot be asked for several expressions; leave `together` out"
+        )
     weights_RN = resamples(len(layouts), seed=seed)
     measured: dict[str, dict[str, Estimate]] = {}
     for name, grounder in loaded.items():

@@ -24,6 +24,7 @@ import torch
 
 from scenograph.datasets.drawn import draw_scenes
 from scenograph.errors import TrainingError
+from scenograph.files import exchange
 from scenograph.recipes import janus
 from scenograph.recipes import world as recipes
 from scenograph.recipes.embedded import ORDER, processes, train_embedded
@@ -34,7 +35,7 @@ from scenograph.training.paired import Paired, cache_tokens, paired_scenes
 from scenograph.training.pmtp import PmtpRecipe, train_pmtp
 from scenograph.unified.candidate import add_candidate_mask
 from scenograph.unified.mask import Sharing
-from scenograph.unified.model import Unified, load_unified
+from scenograph.unified.model import Unified
 
 __all__ = ["ABLATIONS", "TABLES", "Training", "leak_training", "train_ablation", "train_row"]
 
@@ -146,8 +147,7 @@ def train_row(one: Training, run: Path) -> Path:
         partial = out.with_name("model.partial")
         shutil.rmtree(partial, ignore_errors=True)
         janus.save_janus(unified, partial)
-        shutil.rmtree(out, ignore_errors=True)
-        partial.rename(out)
+        exchange(partial, out)
     process.wait_for_everyone()
     return out
 
@@ -159,10 +159,8 @@ def _begun(one: Training, run: Path) -> Unified:
         fresh = janus.fresh_janus(codec, _model("vq", run), seed=one.recipe.plan.seed)
         masks = isinstance(one.recipe, PmtpRecipe) and one.recipe.masks
         return Unified(add_candidate_mask(fresh.model), codec) if masks else fresh
-    before = _model(one.after, run)
-    if not facts_of(run / one.recipe.name):
-        janus.warn_early("djo" if isinstance(one.recipe, DjoRecipe) else "cycle", janus.entry_share(before))
-    return load_unified(before, device="cpu")
+    stage = "djo" if isinstance(one.recipe, DjoRecipe) else "cycle"
+    return janus.go_on(_model(one.after, run), run / one.recipe.name, stage)
 
 
 def _model(name: str, run: Path) -> Path:

@@ -32,18 +32,28 @@ def _asked(count: int, seed: int) -> list[Layout]:
     return [scene_at(i, seed=seed, split="test", count=1 + i % 4).layout for i in range(count)]
 
 
-def _paint(model: str | Path, asked: list[Layout], seed: int, cfg: float) -> tuple[UnifiedPainter, list[Image.Image]]:
+def _paint(
+    model: str | Path, asked: list[Layout], seed: int, cfg: float, temperature: float | None = None
+) -> tuple[UnifiedPainter, list[Image.Image]]:
     painter = UnifiedPainter(load_unified(model), name="tiny-janus")  # as users paint
     seeds = list(range(seed, seed + len(asked)))
-    return painter, [one.image for one in painter.paint(asked, seeds=seeds, cfg=cfg, progress=False)]
+    painted = painter.paint(asked, seeds=seeds, cfg=cfg, temperature=temperature, progress=False)
+    return painter, [one.image for one in painted]
 
 
-def sample_sheet(models: Mapping[str, str | Path], *, seed: int = 0, layouts: int = 8, cfg: float = 3.0) -> Image.Image:
+def sample_sheet(
+    models: Mapping[str, str | Path],
+    *,
+    seed: int = 0,
+    layouts: int = 8,
+    cfg: float = 3.0,
+    temperature: float | None = None,
+) -> Image.Image:
     """The same layouts and seeds painted by every checkpoint, under the asked boxes; `models` are row labels."""
     asked = _asked(layouts, seed)
     rows: list[list[Image.Image | None]] = [[draw_layout(one, size=(_SIDE, _SIDE)) for one in asked]]
     for model in models.values():
-        _, images = _paint(model, asked, seed, cfg)
+        _, images = _paint(model, asked, seed, cfg, temperature)
         boxed = [draw_layout(one, image, size=(_SIDE, _SIDE)) for one, image in zip(asked, images, strict=True)]
         rows.append([*boxed])
     return contact_sheet(rows, row_labels=["asked", *models], column_labels=[one.caption for one in asked], gap=4)

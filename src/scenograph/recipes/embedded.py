@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +24,8 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTextModel, CLIPTokenizer, VisionTextDualEncoderModel
 
 from scenograph.datasets.drawn import DrawnScenes, draw_scenes
-from scenograph.errors import TrainingError
-from scenograph.files import write_whole
+from scenograph.errors import ScenographWarning, TrainingError
+from scenograph.files import exchange, write_whole
 from scenograph.grounding.detector import load_detector
 from scenograph.judging.attributes import AttributeReader
 from scenograph.judging.clip import TransformersClip
@@ -76,6 +77,8 @@ _PARTS = {
 
 # The stages of tiny-janus. Users get the furthest that is trained.
 _STAGES = ("janus-pmtp", "janus-djo", "tiny-janus")
+# Trainings that begin anew, or with what they stand on, whatever is published.
+_COLD = ("tokenizer", "text-a", "text-b", "tiny-goal")
 
 
 def processes() -> PartialState:
@@ -98,7 +101,7 @@ class _Site:
     def model(self, name: str) -> Path:
         """The finished model of another training, trained now if it is not there."""
         path = self.run / name / "model"
-        if path.exists() and not (name in _STAGES and _unfinished(self, name)):
+        if path.exists() and not (name in _STAGES and _unfinished(replace(self, steps=None), name)):
             return path
         if name in _PARTS and (published := self.start(name)):
             return published
@@ -108,7 +111,7 @@ class _Site:
     def start(self, name: str) -> Path | None:
         """The published weights to begin with, when asked for and there; of tiny-janus' stages the package has one."""
         path = WEIGHTS / (_PARTS.get(name) or EMBEDDED[name])
-        return path if self.warm and path.exists() and (name not in _STAGES or janus.stage_of(path) == name) else None
+        return path if self.warm and path.exists() and (name not in _STAGES or _is_shipped(name)) else None
 
     def drawn(self, split: Split) -> DrawnScenes:
         count, seed = _SCENES[split]
@@ -178,7 +181,11 @@ def _painter(site: _Site, name: str, out: Path) -> None:
 def _grounded(site: _Site, base: str, name: str) -> tuple[Any, Grounded]:
     """The pipeline of a published model, and drawn scenes with the latents that tiny-sd learnt from."""
     _, pipeline = load_pipeline(base, device="cpu", dtype=torch.float32)
-    check_base(site.folder(name), pipeline, losses_of(site.recipe(name)) if name == "tiny-goal" else "")
+    check_base(
+        site.folder(name),
+        [pipeline.unet, pipeline.vae, pipeline.text_encoder],
+        losses_of(site.recipe(name)) if name == "tiny-goal" else "",
+    )
     drawn = site.drawn("train")
     return pipeline, of_scenes(drawn, site.latents(pipeline.vae, drawn))
 
@@ -232,19 +239,18 @@ def _janus_pmtp(site: _Site, name: str, out: Path) -> None:
     janus.save_janus(train_pmtp(recipe, _paired(site, unified, recipe.plan), unified, site.folder(name)), out)
 
 
+def _goes_on(site: _Site, name: str, after: str, stage: str) -> Unified:
+    start = site.start(name)
+    return janus.go_on(start or site.model(after), site.folder(name), None if start else stage)
+
+
 def _janus_djo(site: _Site, name: str, out: Path) -> None:
-    recipe, before = site.recipe(name), site.model("janus-pmtp")
-    if not facts_of(site.folder(name)):
-        janus.warn_early("djo", janus.entry_share(before))
-    unified = load_unified(before, device="cpu")
+    recipe, unified = site.recipe(name), _goes_on(site, name, "janus-pmtp", "djo")
     janus.save_janus(train_djo(recipe, _paired(site, unified, recipe.plan), unified, site.folder(name)), out)
 
 
 def _janus(site: _Site, name: str, out: Path) -> None:
-    before = site.model("janus-djo")
-    if not facts_of(site.folder(name)):
-        janus.warn_early("cycle", janus.entry_share(before))
-    unified = load_unified(before, device="cpu")
+    unified = _goes_on(site, name, "janus-djo", "cycle")
     janus.save_janus(train_cycle(site.recipe(name), janus.layouts_of("real"), unified, site.folder(name)), out)
 
 
@@ -336,6 +342,8 @@ def train_embedded(
     if threads:
         torch.set_num_threads(threads)
     site = _Site(run=Path(run), steps=steps, workers=threads or os.cpu_count() or 1, warm=warm)
+    if warm and not facts_of(site.folder(name)) and (name in _COLD or not site.start(name)):
+        warnings.warn(f"the package has no weights for {name!r} to begin with: it begins anew", ScenographWarning, 2)
     story, _, _ = _STORIES[name]
     path, process = site.folder(name) / "model", processes()
     wanted = not path.exists() or _unfinished(site, name)
@@ -345,11 +353,12 @@ def train_embedded(
         shutil.rmtree(fresh, ignore_errors=True)
         story(site, name, fresh)
         if process.is_main_process:
-            _exchange(fresh, path)
+            exchange(fresh, path)
         shutil.rmtree(fresh, ignore_errors=True)  # every process has made the same model
         process.wait_for_everyone()
     later = _STAGES[_STAGES.index(name) + 1 :] if name in _STAGES else ()
-    if _shipped(name) not in EMBEDDED or not process.is_main_process or any(site.folder(s).exists() for s in later):
+    further = any(site.folder(one).exists() or _is_shipped(one) for one in later)
+    if _shipped(name) not in EMBEDDED or not process.is_main_process or further:
         return path
     if steps is not None and steps != getattr(recipes, name.replace("-", "_"))().plan.steps:
         return path  # a try-out: only the recipe's own plan replaces the weights that users get
@@ -366,6 +375,11 @@ def _shipped(name: str) -> str:
     return _STAGES[-1] if name in _STAGES else name
 
 
+def _is_shipped(stage: str) -> bool:
+    """Whether the package's tiny-janus is of this stage."""
+    return janus.stage_of(WEIGHTS / EMBEDDED[_STAGES[-1]]) == stage
+
+
 def publish(name: str, run: Path) -> Path:
     """Copies a finished model into the package in float16, scores that copy and writes its card."""
     _, score, what = _STORIES[name]
@@ -379,18 +393,8 @@ def publish(name: str, run: Path) -> Path:
         shutil.copy(run / name / "loss.png", fresh / "loss.png")
     facts = {"recipe": f"`scenograph train {name}`", **facts_of(run / name)}
     write_card(fresh, name=_shipped(name), what=what, facts=facts, scores=score(fresh))
-    _exchange(fresh, target)
+    exchange(fresh, target)
     return target
-
-
-def _exchange(fresh: Path, target: Path) -> None:
-    """Puts a finished folder in the place of another; killed at any point, one of the two is still whole."""
-    old = target.with_name(target.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _halve(path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -44,13 +43,14 @@ def code_digest(*places: str, root: Path = _PACKAGE) -> str:
     return digest.hexdigest()
 
 
-def check_base(folder: Path, pipeline: Any, losses: str = "") -> None:
+def check_base(folder: Path, modules: Iterable[nn.Module], losses: str = "") -> None:
     """Notes which checkpoint the training in `folder` begins from, and by which losses it learns; raises TrainingError
     when either was another.
 
-    A delta would otherwise hold what the two bases differ in, and a finished training pass for one by other losses.
+    A delta would otherwise hold what the two bases differ in, a policy be held to another reference than it began as,
+    and a finished training pass for one by other losses.
     """
-    digest = weights_digest([pipeline.unet, pipeline.vae, pipeline.text_encoder])
+    digest = weights_digest(modules)
     note = folder / "base.txt"
     known, _, learned = note.read_text(encoding="utf-8").partition("\n") if note.exists() else (digest, "", losses)
     if known.strip() != digest:

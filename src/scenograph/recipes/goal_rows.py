@@ -105,7 +105,7 @@ def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
     folder = run / row.recipe.name if row.recipe.name == _GOAL.name else run / "goal" / row.recipe.name
     out = folder / "model"
     _, pipeline = load_pipeline("tiny-gligen", device="cpu", dtype=torch.float32)
-    check_base(folder, pipeline, losses_of(row.recipe))
+    check_base(folder, [pipeline.unet, pipeline.vae, pipeline.text_encoder], losses_of(row.recipe))
     steps, planned = facts_of(folder).get("steps", row.recipe.plan.steps), row.recipe.plan.steps
     if steps > planned:
         raise TrainingError(

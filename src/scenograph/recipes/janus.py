@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from PIL import Image
 from transformers import CLIPTokenizer, JanusForConditionalGeneration, VisionTextDualEncoderModel
 from transformers.models.janus.modeling_janus import JanusVQVAE
@@ -32,11 +33,14 @@ from scenograph.layout import Box, Layout
 from scenograph.models.embedded import embedded_path
 from scenograph.painting.unified import UnifiedPainter
 from scenograph.recipes.echogen_readings import grounding_tallies
-from scenograph.training.loop import Plan
+from scenograph.recipes.fingerprints import check_base
+from scenograph.training.loop import Plan, facts_of
 from scenograph.training.scores import held_out, vq_scores
 from scenograph.unified.model import Unified, copy_tower, load_unified, tiny_config
 from scenograph.unified.tokens import Codec, add_tokens
+from scenograph.world.captions import noun_of
 from scenograph.world.scenes import Scene, sample_scene
+from scenograph.world.split import layout_held_out
 from scenograph.world.vocabulary import NOUNS
 
 __all__ = [
@@ -44,6 +48,7 @@ __all__ = [
     "entry_share",
     "fresh_janus",
     "fresh_vq",
+    "go_on",
     "layouts_of",
     "pairs_of",
     "save_janus",
@@ -151,6 +156,18 @@ def _painted(unified: Unified, scenes: Sequence[Scene]) -> list[Image.Image]:
     return [one.image for one in painter.paint(layouts, seeds=seeds, progress=False)]
 
 
+def go_on(before: Path, folder: Path, stage: str | None) -> Unified:
+    """The model of `before`, for the training in `folder` to begin with; a stage that begins too early is said once.
+
+    Raises TrainingError when what is in the folder began with another model.
+    """
+    unified = load_unified(before, device="cpu")
+    check_base(folder, [unified.model])
+    if stage and PartialState().is_main_process and not facts_of(folder):
+        warn_early(stage, entry_share(before))
+    return unified
+
+
 def warn_early(stage: str, share: float | None) -> None:
     """Say it clearly when a stage begins too early, or when that could not be measured."""
     least = _ENTRY[stage]
@@ -167,7 +184,10 @@ def warn_early(stage: str, share: float | None) -> None:
 
 
 def layouts_of(kind: str) -> Callable[[np.random.Generator], Layout]:
-    """Layouts for stage 3, each from its generator alone. Raises CheckpointError for an unknown kind."""
+    """Layouts for stage 3, each from its generator alone, none of the test split's.
+
+    Raises CheckpointError for an unknown kind.
+    """
     if kind not in LAYOUTS:
         raise CheckpointError(f"no layouts {kind!r} for stage 3; expected one of: {', '.join(LAYOUTS)}")
 
@@ -179,18 +199,26 @@ def layouts_of(kind: str) -> Callable[[np.random.Generator], Layout]:
 
     def random(rng: np.random.Generator) -> Layout:
         layout = scene(rng).layout
-        moved = tuple(replace(one, box=_random_box(rng)) for one in layout.instances)
-        return replace(layout, instances=moved)
+        while True:
+            moved = tuple(replace(one, box=_random_box(rng)) for one in layout.instances)
+            if _is_seen(found := replace(layout, instances=moved)):
+                return found
 
     def planned(rng: np.random.Generator) -> Layout:
         from scenograph.planning.grammar_planner import GrammarPlanner
 
         while True:
             layout = GrammarPlanner().plan(scene(rng).layout.caption, seed=int(rng.integers(1 << 31))).layout
-            if layout.instances:
+            if layout.instances and _is_seen(layout):
                 return layout
 
     return {"real": real, "random": random, "planned": planned}[kind]
+
+
+def _is_seen(layout: Layout) -> bool:
+    """Whether training may show this arrangement."""
+    nouns = (noun_of(one.label) or noun_of(one.caption) or one.label for one in layout.instances)
+    return not layout_held_out(zip(nouns, (one.box for one in layout.instances), strict=True))
 
 
 def _random_box(rng: np.random.Generator, least: float = 0.15) -> Box:

@@ -86,7 +86,7 @@ def train_on_data(
     patience = InitProcessGroupKwargs(timeout=timedelta(days=2))
     several = Accelerator(mixed_precision=mixed_precision, kwargs_handlers=[patience])
     with several.main_process_first():
-        check_base(folder, pipeline, losses)
+        check_base(folder, [pipeline.unet, pipeline.vae, pipeline.text_encoder], losses)
         encoded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     recipe: GligenRecipe | GoalRecipe = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints)
     if kind == "goal":
