@@ -49,6 +49,7 @@ class PmtpRecipe:
     """Plan of stage 1.
 
     Attributes:
+        sharing: how painting and grounding share the image tokens; two passes ground best at equal images.
         drop: share of samples without the first X_g; see `Sharing`.
         parse: share of rows that are prompt parsing, half of them drafts, half understanding.
         tower: share of rows that ground the picture through the understanding tower.
@@ -62,7 +63,7 @@ class PmtpRecipe:
 
     name: str
     plan: Plan
-    sharing: Sharing = Sharing.DROPPED
+    sharing: Sharing = Sharing.TWO_PASSES
     drop: float = 0.3
     parse: float = 0.2
     tower: float = 0.0
