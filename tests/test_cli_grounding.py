@@ -61,6 +61,19 @@ def test_words_the_detector_does_not_know(run: Run, picture: tuple[Path, str]) -
     assert status == 2 and "sees none of" in err
 
 
+def test_what_a_detector_cannot_tell_is_said(run: Run, picture: tuple[Path, str], tmp_path: Path) -> None:
+    path, noun = picture
+    status, _, err = run("ground", path, f"a {noun}", "a unicorn")
+    assert status == 0 and err == "scenograph: the detector has no word for a unicorn; not looked for\n"
+    status, _, err = run("ground", path, f"a red {noun}", f"a blue {noun}")
+    assert status == 0 and "2 phrases have 1: the last of a noun counts" in err and err.count("\n") == 1
+    asked = tmp_path / "asked.json"
+    unicorn = {"caption": "a unicorn", "instances": [{"caption": "a unicorn", "box": [0, 0, 1, 1]}]}
+    asked.write_text(json.dumps(unicorn))
+    status, _, err = run("judge", asked, path, "--reader", "none", "--clip", "none")
+    assert status == 0 and "has no word for unicorn: they count as missing" in err and err.count("\n") == 1
+
+
 def test_a_photo_is_read_upright(tmp_path: Path) -> None:
     photo = Image.new("RGB", (40, 20), "red")
     exif = photo.getexif()

@@ -134,3 +134,17 @@ def test_a_prompt_is_planned_and_painted_with_both_pictures(run: Run, tmp_path: 
     assert [i["caption"] for i in row["layout"]["instances"]] == ["a red cup", "a dog"]
     sheet = picture.with_name("a-red-cup-next-to-a-dog-boxes.png")
     assert Image.open(sheet).size[0] > 2 * Image.open(sheet).size[1]
+
+
+def test_where_nothing_can_be_written_nothing_is_planned(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, out, err = run("plan", "a cat", "--out", tmp_path / "file" / "made.json")
+    assert (status, out) == (2, "") and "cannot write to" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("--size", 0, 0), ("--size", -5, 10), ("--seed", -1), ("--seed", 1 << 70), ("--examples", "no-such")]
+)
+def test_numbers_and_options_that_a_plan_cannot_have(run: Run, words: tuple[object, ...]) -> None:
+    status, out, err = run("plan", "a cat", *words)
+    assert (status, out) == (2, "") and str(words[0]) in err and err.count("\n") == 1

@@ -140,6 +140,8 @@ def test_a_lasting_error_is_one_line(server: Server, status: int, message: str) 
         answer('{"objects": [{"caption": "a cat", "x": 0.1, "y": 0, "w": 1, "h": 1}]}'),
         answer('{"objects": [{"caption": "  ", "x": 1, "y": 0, "w": 1, "h": 1}]}'),
         answer('{"objects": [{"caption": "a cat", "x": 1, "y": 0, "w": 0, "h": 1}]}'),
+        answer(json.dumps({"objects": OBJECTS * 501})),
+        answer('{"objects": [{"caption": "a \\ud83d cat", "x": 1, "y": 0, "w": 1, "h": 1}]}'),
         answer("[]"),
         answer(""),
         answer(None),
@@ -196,6 +198,19 @@ def test_an_endpoint_without_structured_output_is_asked_without(server: Server) 
     assert kinds == ["json_schema", "json_object", None]
     asking.plan("a cat and a dog")
     assert len(server.asked) == 4  # it is remembered
+
+
+def test_a_refused_prompt_leaves_the_others_their_format(server: Server) -> None:
+    def careful(request: dict[str, Any]) -> Reply:
+        bad = "bomb" in request["messages"][-1]["content"]
+        return failure(400, "the content filter") if bad else answer(GOOD)
+
+    server.replies = [careful]
+    asking = planner(server)
+    with pytest.raises(PlanError, match="content filter"):
+        asking.plan("a bomb")
+    asking.plan("a cat and a dog")
+    assert server.asked[-1]["response_format"]["type"] == "json_schema" and "seed" in server.asked[-1]
 
 
 def test_a_request_refused_in_every_form_is_one_line(server: Server) -> None:

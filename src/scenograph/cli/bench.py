@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scenograph.cli.habits import (
+    SEED,
     as_json,
     command_of,
     dtype_option,
@@ -65,7 +66,7 @@ def bench() -> None:
 @click.option("--scheduler", default=None, metavar="NAME")
 @dtype_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Layout i is painted from seed + i.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Layout i is painted from seed + i.")
 @click.option("--device", metavar="NAME")
 @click.option(
     "--out",
@@ -177,7 +178,7 @@ def goal(run: Path, out: Path | None, readme: Path | None, sheet: Path | None, *
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Prompts of each set, spread over it.")
 @click.option("--tries", type=click.IntRange(min=1), default=1, show_default=True, help="Layouts of each prompt.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the first try; the next ones count up.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the first try; the next ones count up.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -244,7 +245,7 @@ def nsr1k(
     help="What prompts state, labelled by hand; default benchmarks/t2i_compbench_labels.jsonl where it is there.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Prompts of each category, spread over it.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=0), default=3, show_default=True, help="Of timing; 0 leaves it out.")
 @click.option(
     "--out",

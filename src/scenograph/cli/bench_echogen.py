@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from scenograph.cli.habits import (
+    SEED,
     as_json,
     destinations,
     dtype_option,
@@ -36,7 +37,7 @@ _RUN = click.option(
 _UNIFIED_CFG = click.option(
     "--unified-cfg", type=float, default=3.0, show_default=True, help="Guidance of the unified model's pictures."
 )
-_SEED = click.option("--seed", type=int, default=0, show_default=True)
+_SEED = click.option("--seed", type=SEED, default=0, show_default=True)
 
 
 def _out(default: str) -> Callable[[Any], Any]:

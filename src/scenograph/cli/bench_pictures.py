@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from scenograph.cli.habits import as_json, command_of, is_quiet, show_tables, volume
+from scenograph.cli.habits import SEED, as_json, command_of, is_quiet, show_tables, volume
 
 __all__ = ["ASKERS"]
 
@@ -18,7 +18,7 @@ _IMAGES = click.option(
     "--images", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder of the data's pictures."
 )
 _LIMIT = click.option("--limit", type=click.IntRange(min=2), metavar="N", help="Pictures, spread over the data.")
-_SEED = click.option("--seed", type=int, default=0, show_default=True)
+_SEED = click.option("--seed", type=SEED, default=0, show_default=True)
 _DEVICE = click.option("--device", metavar="NAME")
 
 

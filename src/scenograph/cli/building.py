@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scenograph.cli.habits import as_json, is_quiet, note, print_json, say, volume
+from scenograph.cli.habits import SEED, as_json, is_quiet, note, print_json, say, volume
 from scenograph.cli.painting import check_method
 from scenograph.errors import DatasetError
 
@@ -92,7 +92,7 @@ def build() -> None:
 )
 @click.option("--unreviewed", is_flag=True, help="Also use what nobody has looked at; the manifest says so.")
 @click.option("--limit", type=click.IntRange(min=1), help="Work on so many of the prompts only, to try it out.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--device", metavar="NAME", help="cuda, mps or cpu; default the first that is there.")
 @as_json
 @volume
@@ -147,6 +147,8 @@ def _check(painter: str, options: dict[str, Any]) -> None:
     for name in ("size", "quality", "workers", *(() if options["llm"] else ("base_url", "timeout"))):
         if options[name] is not None and not paid:
             raise DatasetError(f"--{name.replace('_', '-')} belongs to an endpoint; expected --painter openai:MODEL")
+    if options["caption_count"] is not None and not options["captions"]:
+        raise DatasetError("--caption-count is given without captions; expected --captions with it")
     for name in ("steps", "batch_size"):
         if options[name] is not None and paid:
             raise DatasetError(

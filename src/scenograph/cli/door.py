@@ -101,6 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not {"-v", "--verbose"} & set(arguments):
             warnings.simplefilter("ignore")
             warnings.simplefilter("default", ScenographWarning)
+            # Not yet imported; their import sets the levels by these.
+            os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+            os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
             logging.getLogger("diffusers").setLevel(logging.ERROR)
             logging.getLogger("transformers").setLevel(logging.ERROR)
         try:

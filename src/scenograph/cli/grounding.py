@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from scenograph.cli.habits import as_json, destinations, given, is_picture, print_json, save_picture, say, volume
 from scenograph.cli.judging import read_image
-from scenograph.errors import CheckpointError, ImageError
+from scenograph.errors import CheckpointError, ImageError, ScenographWarning
 from scenograph.layout import Box, Instance, Layout, save_layouts
 
 if TYPE_CHECKING:
@@ -101,6 +102,15 @@ def _found(detector: Detector, images: Sequence[object], phrases: Sequence[str])
     asked = [Instance(caption=phrase, box=Box(0, 0, 1, 1)) for phrase in phrases]
     named = canonical([Layout(caption=", ".join(phrases), instances=tuple(asked))], known)[0].instances
     words = {one.label: phrase for one, phrase in zip(named, phrases, strict=True)}
+    if len(words) < len(phrases):
+        told = (
+            f"this detector reads nouns alone, and {len(phrases)} phrases have {len(words)}: the last of a noun counts"
+        )
+        warnings.warn(told, ScenographWarning, stacklevel=2)
+    unknown = [phrase for label, phrase in words.items() if label not in known]
+    if 0 < len(unknown) < len(words):
+        told = f"the detector has no word for {', '.join(unknown)}; not looked for"
+        warnings.warn(told, ScenographWarning, stacklevel=2)
     return [
         replace(layout, instances=tuple(replace(one, caption=words[one.label]) for one in layout.instances))
         for layout in detector.detect(images, list(words))  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
+    "SEED",
     "as_json",
     "command_of",
     "destinations",
@@ -40,6 +41,8 @@ _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _PNG = b"\x89PNG\r\n\x1a\n"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+SEED = click.IntRange(0, 2**63 - 1)
+"""What every generator takes."""
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object a line, in the order of the input."
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scenograph.cli.habits import (
+    SEED,
     as_json,
     destinations,
     dtype_option,
@@ -79,7 +80,7 @@ _OPTIONS = (
         help=f"{', '.join(METHOD_NAMES)}; default winwinlay, for tiny-sd with options of its own (GLIGEN and "
         "unified models: plain). winwinlay:r=0.2:guided=25 changes options.",
     ),
-    click.option("--seed", type=int, help="Default 0; a seed gives the same picture alone and among others."),
+    click.option("--seed", type=SEED, help="Default 0; a seed gives the same picture alone and among others."),
     click.option("--steps", type=int, help="Sampling steps, default 50."),
     click.option("--cfg", type=float, help="Classifier-free guidance, default 7.5 (unified models 3); 1 turns it off."),
     click.option(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scenograph.cli.habits import as_json, is_quiet, note, print_json, save_picture, say, volume
+from scenograph.cli.habits import SEED, as_json, is_quiet, note, print_json, save_picture, say, volume
 from scenograph.errors import PlanError
+from scenograph.files import is_writable_folder
 from scenograph.layout import save_layouts
 
 if TYPE_CHECKING:
@@ -92,10 +93,13 @@ def chosen_planner(options: dict[str, Any]) -> Callable[[], Planner]:
 @click.command()
 @click.argument("prompt", metavar="PROMPT|FILE")
 @planner_options
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed is another arrangement.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Another seed is another arrangement.")
 @click.option("--variants", type=click.IntRange(min=1), default=1, show_default=True, help="Layouts of each prompt.")
 @click.option(
-    "--size", type=(int, int), metavar="WIDTH HEIGHT", help="The canvas in pixels; default square, without a size."
+    "--size",
+    type=(click.IntRange(min=1), click.IntRange(min=1)),
+    metavar="WIDTH HEIGHT",
+    help="The canvas in pixels; default square, without a size.",
 )
 @click.option("--draw", type=click.Path(path_type=Path), metavar="PNG", help="Also draw the layouts, all on one sheet.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the layouts to a file.")
@@ -123,6 +127,8 @@ def plan(
 
     if draw is not None and draw.suffix.lower() != ".png":
         raise PlanError(f"cannot draw to {str(draw)!r}; expected a name that ends in .png")
+    if out is not None and (out.is_dir() or not is_writable_folder(out.parent)):
+        raise PlanError(f"cannot write to {str(out)!r}; expected a file in a folder you may write to")
     prompts = list(_prompts(prompt))
     chosen = chosen_planner(options)()
     if show_prompt:

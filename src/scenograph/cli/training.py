@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from scenograph.cli.habits import note, say, volume
+from scenograph.cli.habits import SEED, note, say, volume
 from scenograph.errors import TrainingError
+from scenograph.files import is_writable_folder
 
 __all__ = ["ABLATIONS", "OWN", "TRAININGS", "train"]
 
@@ -45,15 +46,17 @@ _OWN_OPTIONS = (
     click.option("--accumulate", type=click.IntRange(min=1), help="Steps whose gradients are added up."),
     click.option("--mixed-precision", type=click.Choice(["no", "fp16", "bf16"]), help="Default no."),
     click.option("--checkpointing", is_flag=True, help="Compute activations twice, in less memory."),
-    click.option("--seed", type=int, help="Default 0."),
+    click.option("--seed", type=SEED, help="Default 0."),
     click.option(
         "--hints",
         type=click.FloatRange(min=0),
         help="gligen: weight of two losses that say where boxes are, for short trainings; new gates then begin ajar. "
         "Default 0, as published; tiny-gligen had 0.05.",
     ),
-    click.option("--alpha", type=float, help="goal: weight of the semantic alignment, default 0.01."),
-    click.option("--beta", type=float, help="goal: weight of the attention alignment, default 0.001."),
+    click.option("--alpha", type=click.FloatRange(min=0), help="goal: weight of the semantic alignment, default 0.01."),
+    click.option(
+        "--beta", type=click.FloatRange(min=0), help="goal: weight of the attention alignment, default 0.001."
+    ),
     click.option(
         "--grounded",
         type=click.FloatRange(0, 1, min_open=True),
@@ -95,7 +98,7 @@ def train(name: str, run: Path, steps: int | None, threads: int | None, warm: bo
     """
     given = {key: value for key, value in own.items() if value is not None and value is not False}
     if name in OWN:
-        _train_own(name, run, steps, threads, given)
+        _train_own(name, run, steps, threads, given, warm=warm)
         return
     if name not in ("all", *TRAININGS, *ABLATIONS):
         known = ", ".join((*TRAININGS, *ABLATIONS, *OWN))
@@ -117,7 +120,9 @@ def train(name: str, run: Path, steps: int | None, threads: int | None, warm: bo
         say(str(train_embedded(each, run, steps=steps, threads=threads, warm=warm)))
 
 
-def _train_own(name: str, run: Path, steps: int | None, threads: int | None, given: dict[str, Any]) -> None:
+def _train_own(
+    name: str, run: Path, steps: int | None, threads: int | None, given: dict[str, Any], *, warm: bool
+) -> None:
     missing = [f"--{key}" for key in ("data", "model", "out") if key not in given]
     if missing:
         raise TrainingError(f"train {name} lacks {', '.join(missing)}; expected your pictures, a model and a folder")
@@ -127,6 +132,10 @@ def _train_own(name: str, run: Path, steps: int | None, threads: int | None, giv
             raise TrainingError(f"--{key} belongs to {owner}; {name} has no such loss")
     if Path(given["out"]).exists():
         raise TrainingError(f"--out {str(given['out'])!r} exists; name a new folder")
+    if not is_writable_folder(Path(given["out"]).parent):
+        raise TrainingError(f"cannot write to {str(given['out'])!r}; expected a place in a folder you may write to")
+    if warm:
+        raise TrainingError(f"--warm belongs to embedded models; {name!r} begins with --model")
     from scenograph.recipes.own_data import train_on_data
 
     if steps is not None:

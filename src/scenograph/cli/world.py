@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scenograph.cli.habits import note, save_picture, say, volume
+from scenograph.cli.habits import SEED, note, save_picture, say, volume
 from scenograph.errors import WorldError
 
 __all__ = ["world"]
@@ -29,7 +29,7 @@ def world() -> None:
     "unified model's layout → picture → recovered layout.",
 )
 @click.option("--model", metavar="NAME", help="echoes: the unified model, default tiny-janus.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @volume
 def sheet(out: Path, what: str, model: str | None, seed: int) -> None:
     """Draw a contact sheet of the world into one picture."""
@@ -55,7 +55,7 @@ def sheet(out: Path, what: str, model: str | None, seed: int) -> None:
     show_default=True,
     help="test shows only arrangements that no painter was trained on.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @volume
 def scenes(count: int, out: Path, split: str, seed: int) -> None:
     """Draw N scenes: 00000.png, 00001.png, …, and layouts.jsonl with a layout a line."""

@@ -39,6 +39,7 @@ __all__ = [
     "iou_tally",
     "match",
     "mean_iou",
+    "unknown_labels",
 ]
 
 MATCH_SCORE = 0.3
@@ -86,6 +87,13 @@ def canonical(layouts: Sequence[Layout], labels: Sequence[str] | None) -> list[L
         return replace(instance, label=noun) if noun and noun in known else instance
 
     return [replace(layout, instances=tuple(map(named, layout.instances))) for layout in layouts]
+
+
+def unknown_labels(asked: Sequence[Layout], labels: Sequence[str] | None) -> list[str]:
+    """Labels of `canonical` layouts that a detector of these `labels` cannot answer."""
+    if labels is None:
+        return []
+    return sorted({one.label for layout in asked for one in layout.instances} - set(labels))
 
 
 def detect_asked(images: Sequence[Image.Image], asked: Sequence[Layout], detector: Detector) -> list[Layout]:

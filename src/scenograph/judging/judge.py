@@ -6,15 +6,25 @@ protocols.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from PIL import Image
 
+from scenograph.errors import ScenographWarning
 from scenograph.judging.attributes import Reader, asked_attributes, crop
 from scenograph.judging.clip import REGION_MARGIN, ClipScorer
-from scenograph.judging.detection import FOUND_IOU, MATCH_SCORE, Detector, canonical, detect_asked, match
+from scenograph.judging.detection import (
+    FOUND_IOU,
+    MATCH_SCORE,
+    Detector,
+    canonical,
+    detect_asked,
+    match,
+    unknown_labels,
+)
 from scenograph.layout import Box, Instance, Layout
 
 __all__ = ["InstanceScore", "Scores", "judge_image", "judge_images"]
@@ -89,6 +99,9 @@ def judge_images(
 ) -> list[Scores]:
     """`judge_image` for many images. Raises ResultError for unequal lists."""
     asked = canonical(layouts, detector.labels)
+    if unknown := unknown_labels(asked, detector.labels):
+        told = f"the detector has no word for {', '.join(unknown)}: they count as missing; name another --detector"
+        warnings.warn(told, ScenographWarning, stacklevel=2)
     seen = detect_asked(images, asked, detector)
     return [_score(*one, reader, clip, min_score) for one in zip(images, asked, seen, strict=True)]
 

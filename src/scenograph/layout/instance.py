@@ -29,7 +29,7 @@ class Instance:
         phrase: the words of the layout's caption that name this instance; None lets `Layout.prompt` look for them.
             Several instances may share one ("three cats").
         score: how sure a detector is, from 0 to 1; None for what was asked rather than seen.
-        negative: what must not stand in the box.
+        negative: what must not stand in the box; kept with the layout, painting does not read it.
 
     Raises:
         LayoutError: a text is empty, `box` is no Box, or `score` is outside 0 to 1.

@@ -33,7 +33,7 @@ INSTANCE: dict[str, Any] = {
         "label": _optional(TEXT, "The class that detectors score; by default the head noun of the caption."),
         "phrase": _optional(TEXT, "The words of the layout's caption that name this instance; by default looked for."),
         "score": _optional({"type": "number", "minimum": 0, "maximum": 1}, "How sure a detector is."),
-        "negative": _optional(TEXT, "What must not stand in the box."),
+        "negative": _optional(TEXT, "What must not stand in the box; kept, painting does not read it."),
     },
     "required": ["caption", "box"],
     "additionalProperties": False,

@@ -99,14 +99,19 @@ class EndpointPlanner(Endpoint):
         """One answer, in the strictest format that the endpoint takes. Raises PlanError."""
         given: dict[str, Any] = {} if self.temperature is None else {"temperature": self.temperature}
         create: Any = client.chat.completions.create
-        for strict in list(_formats())[self._allowed :]:
+        known = self._allowed
+        for strict in list(_formats())[known:]:
             try:
                 with self.explained():
                     return create(model=self.model, messages=chat, seed=seed, **given, **strict)  # type: ignore[no-any-return]
             except _RefusedError:
                 self._allowed += 1
-        with self.explained():
-            return create(model=self.model, messages=chat, **given)  # type: ignore[no-any-return]
+        try:
+            with self.explained():
+                return create(model=self.model, messages=chat, **given)  # type: ignore[no-any-return]
+        except PlanError:
+            self._allowed = known  # it is the prompt that is refused, not the format
+            raise
 
     def refused(self, message: str, code: object) -> PlanError:
         """Perhaps only the format is refused."""

@@ -24,6 +24,8 @@ def planner(name: str, *, examples: str | Path | None = None, **options: Any) ->
     Raises:
         PlanError: no such planner, or an option that it does not have or misses.
     """
+    if examples is not None and name in ("grammar", "janus"):
+        raise PlanError(f"the planner {name!r} looks at no examples; leave --examples out")
     if name == "grammar":
         from scenograph.planning.grammar_planner import GrammarPlanner
 

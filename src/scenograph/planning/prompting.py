@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from scenograph.errors import PlanError
+from scenograph.errors import LayoutError, PlanError
 from scenograph.layout import Box, Instance, Layout
 
 __all__ = ["CANVAS", "LONGEST_CAPTION", "answer_schema", "loose_layout", "messages", "to_answer", "to_layout"]
@@ -80,7 +80,10 @@ def to_layout(answer: str, prompt: str, size: tuple[int, int] | None = None) -> 
     if not isinstance(objects, list):
         raise PlanError("the answer has no list of objects; expected {'objects': [{'caption', 'x', 'y', 'w', 'h'}]}")
     instances = tuple(_instance(item, index) for index, item in enumerate(objects))
-    return Layout(caption=prompt, instances=instances, size=size)
+    try:
+        return Layout(caption=prompt, instances=instances, size=size)
+    except LayoutError as error:
+        raise PlanError(f"the answer is no layout: {error}") from None
 
 
 def loose_layout(answer: str, prompt: str) -> dict[str, Any]:
@@ -111,4 +114,7 @@ def _instance(item: object, index: int) -> Instance:
             f"objects[{index}] has x, y, w, h {numbers}; expected a corner inside {CANVAS} x {CANVAS} and sides of 1 up"
         )
     sides = (side / CANVAS for side in (x, y, min(CANVAS, x + w), min(CANVAS, y + h)))
-    return Instance(caption=caption.strip(), box=Box(*sides))
+    try:
+        return Instance(caption=caption.strip(), box=Box(*sides))
+    except LayoutError as error:
+        raise PlanError(f"objects[{index}] is no instance: {error}") from None

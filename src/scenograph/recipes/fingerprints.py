@@ -56,9 +56,7 @@ def check_base(folder: Path, modules: Iterable[nn.Module], losses: str = "") -> 
     if known.strip() != digest:
         raise TrainingError(f"{folder} began from another checkpoint than there is now; delete it to train it anew")
     if learned.strip() != losses:
-        raise TrainingError(
-            f"{folder} learns by other losses ({learned.strip()}) than asked ({losses}); name another run"
-        )
+        raise TrainingError(f"{folder} learns otherwise ({learned.strip()}) than asked ({losses}); name another run")
     if not any((folder / part).exists() for part in ("checkpoint.pt", "model")):
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(note, f"{digest}\n{losses}\n")

@@ -29,7 +29,7 @@ from scenograph.painting.conditioning import check_length
 from scenograph.recipes.fingerprints import check_base
 from scenograph.training.gligen import GligenRecipe, train_gligen
 from scenograph.training.goal import GoalRecipe, train_goal
-from scenograph.training.grounded import Grounded, encode_pictures
+from scenograph.training.grounded import encode_pictures
 from scenograph.training.loop import Plan
 
 __all__ = ["CLIP", "train_on_data"]
@@ -82,17 +82,22 @@ def train_on_data(
     base = {name: tensor.clone() for name, tensor in pipeline.unet.state_dict().items()} if delta else {}
     folder = run / kind
     losses = {"gligen": f"hints {hints}", "goal": f"alpha {alpha}, beta {beta}, grounded {grounded}, clip {clip}"}[kind]
+    how = f"{losses}, lr {lr}, accumulate {accumulate}, {size} px, {fit}, mirror {mirror}"
+    reader = TransformersClip.from_pretrained(clip) if kind == "goal" and alpha else None
     # One process encodes while the others wait, on a large data set for hours.
     patience = InitProcessGroupKwargs(timeout=timedelta(days=2))
     several = Accelerator(mixed_precision=mixed_precision, kwargs_handlers=[patience])
     with several.main_process_first():
-        check_base(folder, [pipeline.unet, pipeline.vae, pipeline.text_encoder], losses)
+        check_base(folder, [pipeline.unet, pipeline.vae, pipeline.text_encoder], how)
         encoded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     recipe: GligenRecipe | GoalRecipe = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints)
     if kind == "goal":
         recipe = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, grounded=grounded)
     recipe = replace(recipe, checkpointing=checkpointing)
-    unet = _trained(recipe, encoded, pipeline, folder, clip)
+    if isinstance(recipe, GligenRecipe):
+        unet = train_gligen(recipe, encoded, pipeline, folder)
+    else:
+        unet = train_goal(recipe, encoded, pipeline, reader, folder)
     if several.is_main_process:
         _save(pipeline, unet, base, out, model)
     several.wait_for_everyone()
@@ -115,13 +120,6 @@ def _checked(size: int, pipeline: Any) -> int:
     if size % pipeline.vae_scale_factor:
         raise TrainingError(f"the resolution is {size}; expected a multiple of {pipeline.vae_scale_factor} pixels")
     return size
-
-
-def _trained(recipe: GligenRecipe | GoalRecipe, data: Grounded, pipeline: Any, folder: Path, clip: str) -> Any:
-    if isinstance(recipe, GligenRecipe):
-        return train_gligen(recipe, data, pipeline, folder)
-    reader = TransformersClip.from_pretrained(clip) if recipe.alpha else None
-    return train_goal(recipe, data, pipeline, reader, folder)
 
 
 def _plan(steps: int, batch: int, lr: float, accumulate: int, mixed_precision: str, seed: int) -> Plan:

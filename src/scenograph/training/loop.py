@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from math import cos, pi
+from math import cos, inf, pi
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,6 +73,8 @@ class Plan:
     log_every: int = 25
 
     def __post_init__(self) -> None:
+        if not 0 < self.lr < inf:
+            raise TrainingError(f"the learning rate is {self.lr}; expected a positive number")
         if self.steps % self.accumulate:
             whole = self.accumulate * max(1, round(self.steps / self.accumulate))
             raise TrainingError(

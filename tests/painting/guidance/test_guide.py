@@ -115,6 +115,11 @@ def test_windows(window: Window, total: int, guided: range) -> None:
     assert all(at.guided_total == len(guided) for at in progress if at is not None)
 
 
+def test_a_window_after_the_last_step_is_refused() -> None:
+    with pytest.raises(GuidanceError, match="begins after 4 steps, and there are 4"):
+        Window(start=4).progress(0, 4)
+
+
 def test_layouts_without_instances_change_nothing() -> None:
     z = latents([0])
     assert made("winwinlay").guide(z, make_step(tiny_unet("sd"), [0], [token_layout()])) is z

@@ -41,7 +41,12 @@ class Window:
             raise GuidanceError(f"a window's fraction lies in (0, 1], got {self.fraction}")
 
     def progress(self, index: int, total: int) -> Progress | None:
-        """Progress of sampling step `index` of `total`, or None when the window is closed."""
+        """Progress of sampling step `index` of `total`, or None when the window is closed.
+
+        Raises GuidanceError for a window that opens after the last step.
+        """
+        if self.start >= total:
+            raise GuidanceError(f"guidance begins after {self.start} steps, and there are {total}; begin earlier")
         steps = self.steps if self.fraction is None else max(1, round(self.fraction * total))
         guided_total = min(steps, total - self.start)
         guided_index = index - self.start
