@@ -369,3 +369,42 @@ def test_no_content_word_vanishes(words: list[str]) -> None:
     text = " ".join(said).lower()
     for word in ("cat", "red", "shiny", "glorpish", "paw", "☃", "sky"):
         assert word not in words or word in text, (prompt, word)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "things", "unparsed"),
+    [
+        ("a cat on the left", ["cat"], ("on the left",)),
+        ("a cat in the top left corner", ["cat"], ("in the top left corner",)),
+        ("a sun in the upper right and a dog", ["sun", "dog"], ("in the upper right",)),
+        ("a cat on the left side of the picture", ["cat"], ("on the left",)),
+        (
+            "a car in the lower right corner of the image, a dog",
+            ["car", "dog"],
+            ("in the lower right corner of the image",),
+        ),
+        ("a cat in the center", ["cat"], ("in the center",)),
+        ("A cat at the bottom of the canvas.", ["cat"], ("at the bottom of the canvas",)),
+    ],
+)
+def test_a_place_on_the_canvas_is_no_thing_and_is_said(
+    prompt: str, things: list[str], unparsed: tuple[str, ...]
+) -> None:
+    reading = read(prompt)
+    assert [thing.noun for thing in reading.statement.things] == things
+    assert not reading.statement.relations and reading.unparsed == unparsed
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a cat on the left and a dog",
+        "a cat on the left of a dog",
+        "a cat on the left side of a dog",
+        "a cat on the left side of the picture and a dog on the right side of the picture",
+    ],
+)
+def test_left_of_something_stays_a_relation(prompt: str) -> None:
+    reading = read(prompt)
+    (relation,) = reading.statement.relations
+    assert relation.name == "left of" and not reading.unparsed

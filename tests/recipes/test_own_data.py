@@ -85,6 +85,29 @@ def test_what_cannot_be_trained_is_one_line(run: Run, folder: Path, tmp_path: Pa
     status, _, err = run("train", "gligen", *given)
     assert status == 2 and "learns otherwise (hints 0.0, lr" in err and "than asked (hints 0.5, lr" in err
     assert err.count("\n") == 1 and not (tmp_path / "other").exists()
+    given = options(folder, model=folder / "sd", out=tmp_path / "other", run=tmp_path / "run", lr=0.01)
+    status, _, err = run("train", "gligen", *given)
+    assert status == 2 and "lr 0.01" in err and not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "complaint"),
+    [
+        ("gligen", ["--lr", "-1"], "the learning rate is -1.0"),
+        ("gligen", ["--lr", "nan"], "the learning rate is nan"),
+        ("gligen", ["--seed", "-1"], "--seed"),
+        ("gligen", ["--warm"], "--warm belongs to embedded models"),
+        ("goal", ["--alpha", "-1"], "--alpha"),
+        ("gligen", ["--out", "{folder}/boxes.json/out"], "cannot write to"),
+    ],
+)
+def test_wrong_options_are_refused_before_work(
+    run: Run, folder: Path, tmp_path: Path, kind: str, words: list[str], complaint: str
+) -> None:
+    given = options(folder, model=folder / "sd", out=tmp_path / "out", run=tmp_path / "run")
+    status, _, err = run("train", kind, *given, *(word.format(folder=folder) for word in words))
+    assert status == 2 and complaint in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_gligen_with_hints(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ from scenograph.recipes.bench_layouts import LayoutSet, development_set, drawn_s
 from scenograph.recipes.bench_tables import echogen_tables, write_tables
 from scenograph.recipes.echogen_readings import grounding_tallies, reward_tally
 from scenograph.recipes.echogen_rows import TABLES
-from scenograph.recipes.fingerprints import code_digest, weights_digest
+from scenograph.recipes.fingerprints import code_digest, networks, weights_digest
 from scenograph.recipes.janus import stage_of
 from scenograph.unified.model import Unified, load_unified
 from scenograph.unified.pictures import image_tokens, paint_tokens, pictures, pixels
@@ -236,7 +236,7 @@ def _diffusion_row(bench: EchogenBench, name: str, place: str | Path, device: st
         painted = painter.paint(layouts, guidance=method, seeds=list(seeds), batch_size=len(layouts), **options)
         return [one.image for one in painted]
 
-    weights = weights_digest([pipeline.unet, pipeline.vae, pipeline.text_encoder])
+    weights = weights_digest(networks(pipeline))
     return _Row(paint=paint, settings=json.dumps([weights, code_digest("painting"), method, bench.steps, cfg, beta]))
 
 

@@ -37,7 +37,7 @@ from scenograph.painting import Painter
 from scenograph.painting.guidance import base_of
 from scenograph.recipes.bench_guidance import judge
 from scenograph.recipes.bench_tables import goal_tables, write_tables
-from scenograph.recipes.fingerprints import weights_digest
+from scenograph.recipes.fingerprints import networks, weights_digest
 from scenograph.recipes.goal_rows import Row, rows_of, train_row
 
 __all__ = ["GoalBench", "checkpoints", "run"]
@@ -175,7 +175,7 @@ def _painted(
     layouts = [item.layout for item in items]
     home = run / "bench_goal" / f"{label or painter.name}-{method}-{bench.steps}"
     parts = painter.pipeline
-    weights = weights_digest([parts.unet, parts.vae, parts.text_encoder])
+    weights = weights_digest(networks(parts))
     settings = json.dumps([bench.steps, bench.cfg, beta, method, weights])
     pictures: list[list[Image.Image]] = [[] for _ in items]
     seconds = []

@@ -36,7 +36,7 @@ from scenograph.models.loading import load_pipeline
 from scenograph.painting.painter import Painter
 from scenograph.recipes import janus
 from scenograph.recipes import world as recipes
-from scenograph.recipes.fingerprints import check_base
+from scenograph.recipes.fingerprints import check_base, networks
 from scenograph.recipes.goal_rows import losses_of
 from scenograph.training import scores
 from scenograph.training.clip import train_clip
@@ -181,11 +181,7 @@ def _painter(site: _Site, name: str, out: Path) -> None:
 def _grounded(site: _Site, base: str, name: str) -> tuple[Any, Grounded]:
     """The pipeline of a published model, and drawn scenes with the latents that tiny-sd learnt from."""
     _, pipeline = load_pipeline(base, device="cpu", dtype=torch.float32)
-    check_base(
-        site.folder(name),
-        [pipeline.unet, pipeline.vae, pipeline.text_encoder],
-        losses_of(site.recipe(name)) if name == "tiny-goal" else "",
-    )
+    check_base(site.folder(name), networks(pipeline), losses_of(site.recipe(name)) if name == "tiny-goal" else "")
     drawn = site.drawn("train")
     return pipeline, of_scenes(drawn, site.latents(pipeline.vae, drawn))
 

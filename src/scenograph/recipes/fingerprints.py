@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,9 +14,14 @@ import scenograph
 from scenograph.errors import TrainingError
 from scenograph.files import write_whole
 
-__all__ = ["check_base", "code_digest", "weights_digest"]
+__all__ = ["check_base", "code_digest", "networks", "weights_digest"]
 
 _PACKAGE = Path(scenograph.__file__).parent
+
+
+def networks(pipeline: Any) -> list[nn.Module]:
+    """What of a Stable Diffusion pipeline determines its pictures."""
+    return [pipeline.unet, pipeline.vae, pipeline.text_encoder]
 
 
 def weights_digest(modules: Iterable[nn.Module]) -> str:

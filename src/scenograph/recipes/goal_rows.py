@@ -26,7 +26,7 @@ from scenograph.models.gated import DELTA, save_delta
 from scenograph.models.loading import load_pipeline
 from scenograph.painting.attention import cross_attentions
 from scenograph.recipes import world as recipes
-from scenograph.recipes.fingerprints import check_base
+from scenograph.recipes.fingerprints import check_base, networks
 from scenograph.training.diffusion import cache_latents
 from scenograph.training.goal import GoalRecipe, train_goal
 from scenograph.training.grounded import of_scenes
@@ -105,7 +105,7 @@ def train_row(row: Row, drawn: DrawnScenes, run: Path) -> str | Path:
     folder = run / row.recipe.name if row.recipe.name == _GOAL.name else run / "goal" / row.recipe.name
     out = folder / "model"
     _, pipeline = load_pipeline("tiny-gligen", device="cpu", dtype=torch.float32)
-    check_base(folder, [pipeline.unet, pipeline.vae, pipeline.text_encoder], losses_of(row.recipe))
+    check_base(folder, networks(pipeline), losses_of(row.recipe))
     steps, planned = facts_of(folder).get("steps", row.recipe.plan.steps), row.recipe.plan.steps
     if steps > planned:
         raise TrainingError(

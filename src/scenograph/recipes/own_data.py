@@ -26,10 +26,10 @@ from scenograph.models.families import default_size
 from scenograph.models.gated import save_delta
 from scenograph.models.loading import load_pipeline
 from scenograph.painting.conditioning import check_length
-from scenograph.recipes.fingerprints import check_base
+from scenograph.recipes.fingerprints import check_base, networks
 from scenograph.training.gligen import GligenRecipe, train_gligen
 from scenograph.training.goal import GoalRecipe, train_goal
-from scenograph.training.grounded import encode_pictures
+from scenograph.training.grounded import Grounded, encode_pictures
 from scenograph.training.loop import Plan
 
 __all__ = ["CLIP", "train_on_data"]
@@ -84,20 +84,15 @@ def train_on_data(
     losses = {"gligen": f"hints {hints}", "goal": f"alpha {alpha}, beta {beta}, grounded {grounded}, clip {clip}"}[kind]
     how = f"{losses}, lr {lr}, accumulate {accumulate}, {size} px, {fit}, mirror {mirror}"
     reader = TransformersClip.from_pretrained(clip) if kind == "goal" and alpha else None
-    # One process encodes while the others wait, on a large data set for hours.
-    patience = InitProcessGroupKwargs(timeout=timedelta(days=2))
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=2))  # one process encodes, for hours, and the others wait
     several = Accelerator(mixed_precision=mixed_precision, kwargs_handlers=[patience])
     with several.main_process_first():
-        check_base(folder, [pipeline.unet, pipeline.vae, pipeline.text_encoder], how)
+        check_base(folder, networks(pipeline), how)
         encoded = encode_pictures(pictures, pipeline.vae.to(several.device), folder / "latents.npy")
     recipe: GligenRecipe | GoalRecipe = GligenRecipe(name=kind, plan=plan, ajar=hints > 0, hints=hints)
     if kind == "goal":
         recipe = GoalRecipe(name=kind, plan=plan, alpha=alpha, beta=beta, grounded=grounded)
-    recipe = replace(recipe, checkpointing=checkpointing)
-    if isinstance(recipe, GligenRecipe):
-        unet = train_gligen(recipe, encoded, pipeline, folder)
-    else:
-        unet = train_goal(recipe, encoded, pipeline, reader, folder)
+    unet = _trained(replace(recipe, checkpointing=checkpointing), encoded, pipeline, folder, reader)
     if several.is_main_process:
         _save(pipeline, unet, base, out, model)
     several.wait_for_everyone()
@@ -120,6 +115,12 @@ def _checked(size: int, pipeline: Any) -> int:
     if size % pipeline.vae_scale_factor:
         raise TrainingError(f"the resolution is {size}; expected a multiple of {pipeline.vae_scale_factor} pixels")
     return size
+
+
+def _trained(recipe: GligenRecipe | GoalRecipe, data: Grounded, pipeline: Any, folder: Path, reader: Any) -> Any:
+    if isinstance(recipe, GligenRecipe):
+        return train_gligen(recipe, data, pipeline, folder)
+    return train_goal(recipe, data, pipeline, reader, folder)
 
 
 def _plan(steps: int, batch: int, lr: float, accumulate: int, mixed_precision: str, seed: int) -> Plan:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from scenograph.judging.statement import Statement
+from scenograph.planning.grammar.canvas import SIDE, without_places
 from scenograph.planning.grammar.clause import Clause, Open
 from scenograph.planning.grammar.phrases import Group, Loose, parse
 from scenograph.planning.grammar.senses import tokenise
@@ -24,11 +25,15 @@ class Reading:
 
 def read(prompt: str) -> Reading:
     """The statement of a prompt: any text, in linear time; what is no regular English comes back in `unparsed`."""
+    prompt, places = without_places(prompt)
     tokens = tokenise(prompt)
     reader = _Reader(prompt, parse(tokens))
     reader.run()
     reader.lose_unsaid(tokens)
-    return Reading(statement=reader.statement(), unparsed=reader.left_over())
+    statement = reader.statement()
+    if not statement.relations:
+        places += tuple(found[0] for found in SIDE.finditer(prompt))
+    return Reading(statement=statement, unparsed=reader.left_over() + places)
 
 
 class _Reader(Clause):
