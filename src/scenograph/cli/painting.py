@@ -213,17 +213,11 @@ def _load(settings: dict[str, Any], place: dict[str, Any]) -> Painter | UnifiedP
 
     note(f"loading {settings['model']}")
     if is_unified(settings["model"]):
-        import torch
-
-        from scenograph.models.loading import pick_device, pick_dtype
         from scenograph.painting.unified import UnifiedPainter
-        from scenograph.unified.model import load_unified
 
         if place["offload"]:
             raise CheckpointError(f"--offload belongs to diffusion, and {settings['model']!r} is a unified model")
-        dtype = pick_dtype(settings["dtype"] or torch.float32, pick_device(place["device"]))
-        unified = load_unified(settings["model"], device=place["device"], dtype=dtype)
-        return UnifiedPainter(unified, name=str(settings["model"]))
+        return UnifiedPainter.from_pretrained(settings["model"], device=place["device"], dtype=settings["dtype"])
     loaded = {name: settings[name] for name in LOADED if name not in ("model", "loras")}
     painter = Painter.from_pretrained(settings["model"], **loaded, **place)
     for file, scale in settings["loras"]:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from scenograph.errors import GuidanceError
 from scenograph.layout import Layout
 from scenograph.models.embedded import PREFERRED
+from scenograph.models.loading import pick_device, pick_dtype
 from scenograph.painting.jobs import jobs_of
 from scenograph.painting.painter import Painting
 from scenograph.unified.letterbox import Letterbox
@@ -43,9 +44,15 @@ class UnifiedPainter:
         self.defaults |= PREFERRED.get(name, {})
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, *, device: torch.device | str | None = None) -> UnifiedPainter:
-        """Load an embedded name, a folder or a hub id in transformers' format. Raises CheckpointError."""
-        return cls(load_unified(name, device=device), name=str(name))
+    def from_pretrained(
+        cls, name: str | Path, *, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None
+    ) -> UnifiedPainter:
+        """Load an embedded name, a folder or a hub id in transformers' format, in float32 unless asked otherwise.
+
+        Raises CheckpointError.
+        """
+        chosen = pick_dtype(dtype or torch.float32, pick_device(device))
+        return cls(load_unified(name, device=device, dtype=chosen), name=str(name))
 
     def paint(
         self,
