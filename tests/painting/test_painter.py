@@ -114,7 +114,7 @@ def test_guided_batches_equal_singles_in_float64(
 
 
 def test_a_guidance_gets_its_name_back(painters: dict[str, Painter], layouts: list[Layout]) -> None:
-    options: dict[str, Any] = {"steps": 1, "output": "latent", "progress": False}
+    options: dict[str, Any] = {"steps": 2, "output": "latent", "progress": False}
     (named,) = painters["sd"].paint(layouts[0], guidance=method("layout-control"), **options)
     changed = method("winwinlay:r=0.2", scale=0.5, window=Window(start=1, steps=3))
     (spelled,) = painters["sd"].paint(layouts[0], guidance=changed, **options)

@@ -24,7 +24,7 @@ from scenograph.recipes.bench_guidance import (
     _pairs,
     run,
 )
-from scenograph.recipes.bench_tables import guidance_tables
+from scenograph.recipes.bench_tables import folded, guidance_tables
 from tests.recipes.fakes import random_judges
 from tests.tiny import tiny_sd
 
@@ -103,7 +103,7 @@ def test_a_small_run_from_layouts_to_the_readme(
     assert "judge A" in content["what"]
     table = guidance_tables(content)["winwinlay-own"]
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:6]] == names[:-1]
-    assert table in readme.read_text(encoding="utf-8")
+    assert folded(table) in readme.read_text(encoding="utf-8")
     assert len(sorted((tmp_path / "run" / "own").rglob("*.png"))) == 12
     with monkeypatch.context() as patched:
         patched.setattr(Painter, "paint", no_painting)
