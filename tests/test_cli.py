@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -194,6 +195,14 @@ def test_our_warnings_are_one_line_and_those_of_libraries_are_none(run: Run, mon
     with pytest.warns(UserWarning, match="the other"):
         status, _, error = run("schema", "-v")
     assert status == 0 and error == "scenograph: the one that counts\n"
+
+
+def test_libraries_are_imported_quiet(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words, level in ((("schema",), "error"), (("schema", "-v"), None)):
+        for library in ("TRANSFORMERS", "DIFFUSERS"):
+            monkeypatch.delenv(f"{library}_VERBOSITY", raising=False)
+        assert run(*words)[0] == 0
+        assert os.environ.get("TRANSFORMERS_VERBOSITY") == os.environ.get("DIFFUSERS_VERBOSITY") == level
 
 
 def test_help_of_every_command_answers_without_heavy_imports() -> None:

@@ -105,6 +105,7 @@ def test_an_embedded_painter_has_the_world_s_words_and_judge_b(
         (("--size", "1x1"), "--size belongs to an endpoint"),
         (("--base-url", "http://x"), "--base-url belongs to an endpoint"),
         (("--llm-base-url", "http://x"), "expected --llm NAME"),
+        (("--caption-count", 5), "expected --captions with it"),
         (("--captions", "nowhere.json"), "nowhere.json: cannot be read"),
         (("--avoid", "nowhere.txt"), "nowhere.txt: cannot be read"),
         (("--count", 0), "nothing is asked for"),

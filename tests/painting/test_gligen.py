@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionGLIGENPipeline
 
-from scenograph.errors import GuidanceError, LayoutError
+from scenograph.errors import GuidanceError, LayoutError, ScenographWarning
 from scenograph.layout import Box, Instance, Layout
 from scenograph.models.gated import add_gates, is_gate
 from scenograph.painting import Painter
@@ -134,6 +134,15 @@ def test_beta_is_checked(painter: Painter, tmp_path: Path) -> None:
 
     with pytest.raises(GuidanceError, match="no gated layers"):
         Painter.from_pretrained(tiny_sd(tmp_path), device="cpu").paint(DOG, gligen_beta=0.3)
+
+
+def test_a_share_without_a_step_is_told(painter: Painter) -> None:
+    options: dict[str, Any] = {"output": "latent", "progress": False}
+    with pytest.warns(ScenographWarning, match=r"gligen_beta 0\.3 of 3 steps is none"):
+        painter.paint(DOG, steps=3, **options)
+    with warnings.catch_warnings(action="error", category=ScenographWarning):
+        painter.paint(DOG, steps=4, **options)
+        painter.paint(DOG, steps=1, gligen_beta=0.0, **options)
 
 
 def test_a_painting_is_painted_again_with_its_beta(painter: Painter) -> None:

@@ -8,6 +8,7 @@ tokens, which skips the gated layers. Nothing in the UNet is switched, so nothin
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scenograph.errors import GuidanceError, LayoutError
+from scenograph.errors import GuidanceError, LayoutError, ScenographWarning
 from scenograph.layout import Layout
 from scenograph.models.gated import is_gated
 
@@ -53,17 +54,20 @@ class Grounding:
         )
 
 
-def checked_beta(unet: Any, beta: float | None) -> float:
-    """The share of grounded steps for a UNet; 0 where it has no gated layers.
+def checked_beta(unet: Any, beta: float | None, steps: int) -> float:
+    """The share of grounded steps for a UNet; 0 where it has no gated layers. Warns where no step is left of it.
 
     Raises GuidanceError for a share outside 0…1, and when one is asked of a UNet without gated layers.
     """
     if beta is None:
-        return BETA if is_gated(unet) else 0.0
+        beta = BETA if is_gated(unet) else 0.0
     if not 0 <= beta <= 1:
         raise GuidanceError(f"gligen_beta is {beta!r}; expected a share of the steps from 0 to 1")
     if beta and not is_gated(unet):
         raise GuidanceError("gligen_beta is given, but the model has no gated layers; name a GLIGEN checkpoint")
+    if beta and not int(beta * steps):
+        told = f"gligen_beta {beta:g} of {steps} steps is none: the boxes do nothing; give more of either"
+        warnings.warn(told, ScenographWarning, stacklevel=3)
     return float(beta)
 
 

@@ -186,7 +186,7 @@ class Painter:
         jobs = jobs_of(layouts, seeds, negative_prompt)
         size = self._canvas(width, height)
         steps, batch_size = checked_numbers(steps=steps, cfg=cfg, batch_size=batch_size)
-        beta = checked_beta(self.pipeline.unet, gligen_beta)
+        beta = checked_beta(self.pipeline.unet, gligen_beta, steps)
         method, guidance = self._method(guidance)
         settings = {
             **{"steps": steps, "cfg": cfg, "template": template, "strict": strict},

@@ -111,7 +111,7 @@ def sample(
     denoiser = _denoiser(pipeline, condition, uncondition, cfg)
     latents = _initial_latents(pipeline, condition, size, generators) * scheduler.init_noise_sigma
     timesteps, aside = scheduler.timesteps, [beside(generator) for generator in generators]
-    last_grounded = max(grounded > 0, int(grounded * len(timesteps)))  # of few steps not none
+    last_grounded = int(grounded * len(timesteps))
     # disable=None: no bar where stderr is not a terminal
     for index, timestep in enumerate(tqdm(timesteps, desc="painting", disable=None if progress else True)):
         if index == last_grounded:
